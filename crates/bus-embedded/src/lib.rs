@@ -1,0 +1,1 @@
+//! The embedded bus: durable, one process, nothing installed.

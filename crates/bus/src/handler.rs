@@ -1,0 +1,50 @@
+//! Services as handlers: acknowledged only after what they published is.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatbus_event::{Attributes, Topic};
+
+use crate::{Failure, Record};
+
+/// A service: turns one message into others.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// Its name: its group, and its label in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Handles one message. What it returns is published in order, each under the id
+    /// `<input's messageId>/<step>`, before the input is acknowledged; so it may be called again
+    /// for the same input, and must then return the same steps.
+    ///
+    /// # Errors
+    /// See [`HandlerError`].
+    async fn handle(&self, input: &Record) -> Result<Vec<Outgoing>, HandlerError>;
+}
+
+/// Something a handler publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where.
+    pub topic: Topic,
+    /// Names this output among those of its input, such as `enriched`.
+    pub step: String,
+    /// The attributes; `messageId` is set by the loop.
+    pub attributes: Attributes,
+    /// The event.
+    pub body: Bytes,
+}
+
+/// Why a handler did not handle a message.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// Something that passes: deliver it again with growing delay, at most MAX_DELIVERIES times.
+    #[error("{0}")]
+    Retry(String),
+    /// Something that never passes: make it a dead letter at once.
+    #[error("{}: {}", .0.reason, .0.message)]
+    GiveUp(Failure),
+}
+
+/// Runs a [`Handler`] on a subscription.
+#[derive(Debug)]
+pub struct HandlerLoop;

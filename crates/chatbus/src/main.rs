@@ -1,0 +1,2 @@
+//! The `chatbus` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Fake platforms on real sockets, for demos, bot developers and tests.

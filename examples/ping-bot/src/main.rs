@@ -1,0 +1,2 @@
+//! The smallest bot.
+fn main() {}
