@@ -1,11 +1,14 @@
-//! Tools for tests: fake time, seeded randomness, a spawner that runs on the test's executor.
+//! Tools for tests: fake time, seeded randomness, a spawner that runs on the test's executor,
+//! and real servers on free ports.
 //!
 //! Not for production: nothing outside `dev-dependencies` may name this crate.
 
 mod clock;
 mod entropy;
+mod nats;
 mod runtime;
 
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;
+pub use nats::{NatsConfig, NatsServer, NatsTls, ReservedPort, nats_server_binary};
 pub use runtime::{TestSpawner, test_runtime};
