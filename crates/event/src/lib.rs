@@ -3,7 +3,10 @@
 
 mod attributes;
 mod clock;
+#[cfg(test)]
+mod corpus;
 mod ids;
+pub mod json;
 mod reason;
 mod topic;
 
