@@ -5,13 +5,19 @@ mod attributes;
 mod clock;
 #[cfg(test)]
 mod corpus;
+mod event;
 mod ids;
 pub mod json;
 mod reason;
+mod text;
 mod topic;
+mod view;
 
 pub use attributes::{Attributes, names};
 pub use clock::{Clock, Entropy, Timestamp};
+pub use event::{Event, InvalidEvent, Shape};
 pub use ids::{InstanceId, InvalidInstanceId, MessageId, sha256_hex};
 pub use reason::Reason;
+pub use text::{best_candidate, egress_text};
 pub use topic::{Family, InvalidTopic, Topic};
+pub use view::{Annotation, AuthView, Candidate, EgressKind, MessageView, Step};

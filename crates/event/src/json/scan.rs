@@ -37,7 +37,11 @@ impl<'a> Scanner<'a> {
         scanner.value(0)?;
         let end = scanner.at;
         scanner.space();
-        if scanner.at == bytes.len() { Ok((start, end)) } else { Err(scanner.error("something after the end")) }
+        if scanner.at == bytes.len() {
+            Ok((start, end))
+        } else {
+            Err(scanner.error("something after the end"))
+        }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {

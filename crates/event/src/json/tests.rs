@@ -49,7 +49,9 @@ fn strings_are_unescaped_and_a_lone_surrogate_is_replaced() {
 
 #[test]
 fn errors_name_the_byte() {
-    for (text, offset) in [("", 0), ("{\"a\":}", 5), ("[1,]", 3), ("01", 1), ("\"\\x\"", 2), ("nul", 0), ("{} x", 3)] {
+    for (text, offset) in
+        [("", 0), ("{\"a\":}", 5), ("[1,]", 3), ("01", 1), ("\"\\x\"", 2), ("nul", 0), ("{} x", 3)]
+    {
         assert_eq!(parse(text).unwrap_err().offset, offset, "{text:?}");
     }
 }
