@@ -139,7 +139,7 @@ proptest! {
             format!(r#"{{"x":{a},"type":"t", "x":{b}}}"#)
         };
         let mut e = event(&json);
-        prop_assert_eq!(e.encode(), json.clone());
+        prop_assert_eq!(e.encode(), &json);
         // After a change all else keeps its text; only white space may go.
         e.set("zz", Raw::of(&1));
         let changed = without_space(std::str::from_utf8(&e.encode()).unwrap());

@@ -1,0 +1,193 @@
+//! How a delivery ended, as it is published on a finalizer topic.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::attributes::{Attributes, names};
+use crate::clock::Timestamp;
+use crate::draft::MAX_EVENT_BYTES;
+use crate::ids::MessageId;
+use crate::json::Raw;
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The platform confirmed it.
+    Sent,
+    /// Handed over; the platform gives no verdict.
+    Accepted,
+    /// Not said; there is a dead letter.
+    Failed,
+    /// There was nothing to say.
+    None,
+}
+
+/// One attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Which instance made it.
+    pub instance: String,
+    /// What came of it: `sent`, `accepted`, or the platform's code.
+    pub outcome: String,
+}
+
+/// A stable code, and what happened for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorInfo {
+    /// The code.
+    pub code: String,
+    /// The message.
+    pub message: String,
+}
+
+/// The finalize event of contract section 5: the one record of how a delivery ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finalize {
+    /// Ties it to what it answers.
+    pub correlation_id: String,
+    /// Names the delivery.
+    pub delivery_id: String,
+    /// Where it was to go: the topic it was read from.
+    pub destination: String,
+    /// When it ended.
+    pub delivered_at: Timestamp,
+    /// How it ended.
+    pub status: Status,
+    /// The platform's id of what was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_message_id: Option<String>,
+    /// Why it was not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+    /// Every attempt.
+    pub attempts: Vec<Attempt>,
+    /// The event's candidates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<Raw>,
+    /// The event's annotations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Raw>,
+}
+
+/// The `type` attribute of finalize events.
+pub const FINALIZE_TYPE: &str = "egress.finalized.v1";
+
+// === impl Status ===
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "SENT",
+            Self::Accepted => "ACCEPTED",
+            Self::Failed => "FAILED",
+            Self::None => "NONE",
+        }
+    }
+
+    /// The status this word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Sent, Self::Accepted, Self::Failed, Self::None]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+// === impl Finalize ===
+
+impl Finalize {
+    /// Its dedupe id: made from the delivery's, so that a repeat is a duplicate.
+    pub fn message_id(&self) -> MessageId {
+        MessageId::new(&self.delivery_id).step("outcome")
+    }
+
+    /// Its attributes. `source` is the service that ended it; status and delivery id stand in them
+    /// so that outcomes can be read back without their bodies.
+    pub fn attributes(&self, source: &str, traceparent: Option<&str>) -> Attributes {
+        let id = self.message_id();
+        let mut attributes = Attributes::with_capacity(12);
+        attributes.set(names::CORRELATION_ID, &self.correlation_id);
+        attributes.set(names::TYPE, FINALIZE_TYPE);
+        attributes.set(names::SOURCE, source);
+        if let Some(traceparent) = traceparent {
+            attributes.set(names::TRACEPARENT, traceparent);
+        }
+        attributes.set(names::MESSAGE_ID, id.as_str());
+        attributes.set(names::DELIVERY_ID, &self.delivery_id);
+        attributes.set(names::STATUS, self.status.as_str());
+        attributes.set(names::CE_ID, id.as_str());
+        attributes.set(names::CE_TYPE, FINALIZE_TYPE);
+        attributes.set(names::CE_SOURCE, source);
+        attributes.set(names::CE_SPECVERSION, "1.0");
+        attributes.set(names::CE_TIME, self.delivered_at.to_string());
+        attributes
+    }
+
+    /// Its body. Candidates and annotations are left out where it would be too long with them.
+    pub fn body(&self) -> Bytes {
+        let body = Raw::of(self).to_bytes();
+        if body.len() <= MAX_EVENT_BYTES {
+            return body;
+        }
+        Raw::of(&Self { candidates: None, annotations: None, ..self.clone() }).to_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finalize() -> Finalize {
+        Finalize {
+            correlation_id: "c".into(),
+            delivery_id: "d".into(),
+            destination: "internal.egress.v1".into(),
+            delivered_at: Timestamp::EPOCH,
+            status: Status::Failed,
+            provider_message_id: None,
+            error: Some(ErrorInfo { code: "no_text".into(), message: "nothing to say".into() }),
+            attempts: vec![Attempt {
+                at: Timestamp::EPOCH,
+                instance: "i".into(),
+                outcome: "msg_ratelimit".into(),
+            }],
+            candidates: None,
+            annotations: Some(Raw::of(&[1])),
+        }
+    }
+
+    #[test]
+    fn a_finalize_event_has_the_members_of_the_contract() {
+        assert_eq!(
+            finalize().body(),
+            r#"{"correlationId":"c","deliveryId":"d","destination":"internal.egress.v1","deliveredAt":"1970-01-01T00:00:00.000Z","status":"FAILED","error":{"code":"no_text","message":"nothing to say"},"attempts":[{"at":"1970-01-01T00:00:00.000Z","instance":"i","outcome":"msg_ratelimit"}],"annotations":[1]}"#
+        );
+        let attributes = finalize().attributes("ingress-egress.i", Some("00-1-2-01"));
+        assert_eq!(attributes.get("deliveryid"), Some("d"));
+        assert_eq!(attributes.get("status").and_then(Status::parse), Some(Status::Failed));
+        assert_eq!(attributes.get("messageId"), Some("d/outcome"));
+    }
+
+    #[test]
+    fn what_would_make_it_too_long_is_left_out() {
+        let long = Finalize { candidates: Some(Raw::of(&"x".repeat(MAX_EVENT_BYTES))), ..finalize() };
+        assert!(long.body().len() < 1000);
+    }
+
+    #[test]
+    fn every_status_is_found_by_its_word() {
+        for status in [Status::Sent, Status::Accepted, Status::Failed, Status::None] {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("sent"), None);
+    }
+}
