@@ -5,10 +5,12 @@
 //! platform's crate knows its words. Trouble with a connection is state, shown by [`Status`], never a
 //! return value: a connector runs until it is told to stop.
 
+mod factory;
 mod sink;
 mod source;
 mod status;
 
+pub use factory::{BuildContext, PlatformFactory};
 pub use sink::{Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
 pub use source::{Connector, Emit, Emitted, Inbound};
 pub use status::{AuthState, ConnectionState, Counters, LastError, RefusedChannel, Snapshot, Status};

@@ -4,6 +4,7 @@
 //! `chatbus-testkit` does, with fake time and seeded randomness.
 
 mod backoff;
+pub mod settings;
 mod system;
 
 use std::fmt;

@@ -1,0 +1,56 @@
+//! How a bus is configured and opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatbus_runtime::Runtime;
+use chatbus_runtime::settings::{Problem, SettingSpec, Values};
+
+use crate::{Bus, BusError};
+
+/// A driver that can be configured. The binary's registry lists one for each.
+#[async_trait]
+pub trait BusFactory: Send + Sync {
+    /// Its word in MESSAGE_BUS_DRIVER.
+    fn driver(&self) -> &'static str;
+
+    /// Its own settings.
+    fn settings(&self) -> &'static [SettingSpec];
+
+    /// Problems with its settings that can be found without opening anything.
+    fn check(&self, values: &Values) -> Vec<Problem>;
+
+    /// Opens it. A server that is out of reach is no error: the bus is then not connected yet.
+    ///
+    /// # Errors
+    /// When it can never work as configured; see [`OpenError`].
+    async fn open(&self, values: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, OpenError>;
+}
+
+/// What a driver is told when it is opened.
+#[derive(Debug, Clone)]
+pub struct OpenContext {
+    /// Clock, randomness, spawning, stopping.
+    pub runtime: Runtime,
+    /// Where this machine keeps its data.
+    pub data_dir: PathBuf,
+    /// BUS_PREFIX: put before every topic by the driver and by nothing else.
+    pub prefix: String,
+    /// DEDUPE_WINDOW_MS.
+    pub dedupe_window: Duration,
+    /// Who this process is to the reader of a dead letter.
+    pub source: String,
+}
+
+/// Why a bus cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration, or another process on the same data: exit 2.
+    #[error("{0}")]
+    Configuration(Problem),
+    /// Anything else: exit 1.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
