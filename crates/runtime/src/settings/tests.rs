@@ -54,7 +54,7 @@ fn every_problem_is_reported_at_once_and_names_its_setting_and_what_would_be_rig
         [
             r#"SERVICE_PORT: "70000" (environment SERVICE_PORT) is not valid: use a whole number from 0 to 65535"#,
             r#"MODE: "c" (environment MODE) is not valid: use one of a b"#,
-            r#"URLS: "nats://ok:1, http://x" (environment URLS) is not valid: use a URL that begins with nats:// or tls://"#,
+            r#"URLS: "nats://ok:1,http://x" (environment URLS) is not valid: use a URL that begins with nats:// or tls://"#,
             r#"ON: "maybe" (environment ON) is not valid: use one of 1 true yes on, 0 false no off"#,
         ]
     );
