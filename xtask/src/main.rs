@@ -1,2 +1,49 @@
 //! Checks and generators of the workspace.
-fn main() {}
+
+mod coverage;
+mod docs;
+mod layers;
+mod rust;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Checks and generators of the workspace")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check manifests and code against layers.toml
+    Layers,
+    /// Write the documents that are generated from the code
+    Docs {
+        /// Change nothing; fail when one is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure line coverage and hold it against the floors
+    Coverage,
+}
+
+#[expect(clippy::print_stderr, reason = "a command of the developers' terminal")]
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Layers => layers::run(),
+        Task::Docs { check } => docs::run(check),
+        Task::Coverage => coverage::run(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
