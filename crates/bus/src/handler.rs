@@ -1,8 +1,16 @@
 //! Services as handlers: acknowledged only after what they published is.
 
+mod conversations;
+mod policy;
+mod publish;
+mod run;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatbus_event::{Attributes, Topic};
+
+pub use policy::{HandlerPolicy, exhausted, next_settlement};
+pub use run::HandlerLoop;
 
 use crate::{Failure, Record};
 
@@ -44,7 +52,3 @@ pub enum HandlerError {
     #[error("{}: {}", .0.reason, .0.message)]
     GiveUp(Failure),
 }
-
-/// Runs a [`Handler`] on a subscription.
-#[derive(Debug)]
-pub struct HandlerLoop;

@@ -14,7 +14,8 @@
 //!   topic within the dedupe window is dropped, and its receipt says so. The same id on another
 //!   topic is another message.
 //! * **Groups.** Members of a group compete; groups do not. A group receives what is published
-//!   after it was first declared, whether or not a member lives, and nothing older.
+//!   after it was first declared, whether or not a member lives, and nothing older. On egress and
+//!   lane topics it begins with what is kept, so that what came before its reader waits for it.
 //! * **Settlement.** [`Delivery::settle`] consumes the delivery. One that is dropped unsettled, or
 //!   whose process dies, comes back. While a `Delivery` lives and its process runs, it is not
 //!   redelivered, however long the handler takes.
@@ -41,8 +42,8 @@ pub use bus::{Bus, BusStatus, Lag, Publish, Records};
 pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settler};
 pub use error::{BusError, BusErrorKind};
 pub use factory::{BusFactory, OpenContext, OpenError};
-pub use handler::{Handler, HandlerError, HandlerLoop, Outgoing};
-pub use memory::MemoryBus;
+pub use handler::{Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement};
+pub use memory::{MemoryBus, MemoryConfig, MemoryStore};
 pub use message::{Message, Record};
 pub use receipt::{Receipt, Stored};
 pub use subscription::{Group, InvalidGroup, Scan, ScanFrom, ScanTopics, Subscription};

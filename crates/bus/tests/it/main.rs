@@ -1,0 +1,3 @@
+//! The in-memory driver and the handler loop, from outside.
+
+mod conformance;
