@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<bool> {
     }
 
     for (name, counted) in &files {
-        println!("{:>6}  {:>5}/{:<5}  {}", counted.percent(), counted.run, counted.all, name.display());
+        println!("{:>8}  {:>5}/{:<5}  {}", counted.percent(), counted.run, counted.all, name.display());
     }
     let mut reached = true;
     for floor in &FLOORS {

@@ -19,9 +19,7 @@ const DOCUMENTS: [(&str, &[&str]); 3] = [
 pub(crate) fn run(check: bool) -> Result<bool> {
     let mut current = true;
     for (file, arguments) in DOCUMENTS {
-        let mut command = workspace::cargo();
-        command.args(["run", "--quiet", "--package", "chatbus", "--"]).args(arguments);
-        let printed = workspace::output(&mut command)?;
+        let printed = workspace::output(workspace::chatbus().args(arguments))?;
         match update(&workspace::root().join(file), &printed, check)? {
             Found::Current => println!("{file}: up to date"),
             Found::Written => println!("{file}: written"),

@@ -18,6 +18,19 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The binary: the one that `CHATBUS_BIN` names, else built now.
+#[expect(clippy::disallowed_methods, reason = "CI has built it already and says where")]
+pub(crate) fn chatbus() -> Command {
+    if let Some(built) = std::env::var_os("CHATBUS_BIN") {
+        let mut command = Command::new(built);
+        command.current_dir(root());
+        return command;
+    }
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "chatbus", "--"]);
+    command
+}
+
 /// What a command prints. An error when it fails.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("{command:?} does not start"))?;

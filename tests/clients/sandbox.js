@@ -1,0 +1,54 @@
+// The sandbox's control API, and what both clients have to show.
+
+import { setTimeout as pause } from 'node:timers/promises';
+
+const CONTROL = process.env.SANDBOX_CONTROL;
+/** A client that has not done everything by then has failed. */
+const LIMIT_MS = 30_000;
+
+async function request(path, body) {
+  const init = body && {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  };
+  const response = await fetch(CONTROL + path, init);
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
+  return text && JSON.parse(text);
+}
+
+/** Makes a viewer speak. */
+export const say = (channel, login, text) => request('/twitch/say', { channel, login, text });
+
+/** Waits until the sandbox has read this text in this channel, and returns its record. */
+export async function sent(channel, text) {
+  for (;;) {
+    const messages = await request(`/twitch/sent?channel=${encodeURIComponent(channel)}`);
+    const found = messages.find((message) => message.text === text);
+    if (found) return found;
+    await pause(50);
+  }
+}
+
+/** Runs one client, with a limit; its exit code and last line say what came of it. */
+export function run(name, client) {
+  setTimeout(() => finish(`nothing more for ${LIMIT_MS / 1000} s, last: ${step}`), LIMIT_MS);
+  let step = 'start';
+  const finish = (problem) => {
+    console.log(problem ? `${name}: FAILED: ${problem}` : `${name}: passed`);
+    process.exit(problem ? 1 : 0);
+  };
+  process.on('unhandledRejection', (error) => finish(error?.stack ?? error));
+  client((now) => { step = now; }).then(() => finish(), (error) => finish(error.stack));
+}
+
+/** A promise with its resolve beside it. */
+export function event() {
+  let resolve;
+  const happened = new Promise((done) => { resolve = done; });
+  return { happened, resolve };
+}
+
+/** What a viewer says: more than ASCII, so that a wrong encoding shows. */
+export const GREETING = 'Grüße, 你好 🎉';
