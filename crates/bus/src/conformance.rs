@@ -14,7 +14,6 @@
 //!
 //! It expands to one `#[tokio::test]` (two worker threads) a promise, so put it in a module of its own.
 //! The crate that uses it has `tokio` with `macros` and `rt-multi-thread` among its dev-dependencies.
-//! [`run_all!`](crate::run_conformance) runs the same tests one after another in one async context.
 //!
 //! What a harness has to know:
 //! * `runtime()` is the suite's own: `chatbus_testkit::test_runtime(seed)` does.
@@ -71,32 +70,17 @@ macro_rules! conformance_tests {
         )*
     };
     ($make:expr $(, $extra:ident)* $(,)?) => {
-        $crate::conformance_promises!(base conformance_tests @tests $make;);
-        $($crate::conformance_promises!($extra conformance_tests @tests $make;);)*
+        $crate::conformance_promises!(base @tests $make;);
+        $($crate::conformance_promises!($extra @tests $make;);)*
     };
 }
 
-/// The same tests in one async context, each on a harness of its own, in order; a failed one panics.
-#[macro_export]
-macro_rules! run_conformance {
-    (@tests $make:expr; $($promise:ident)*) => {
-        $({
-            let harness = $make;
-            $crate::conformance::$promise(&harness).await;
-        })*
-    };
-    ($make:expr $(, $extra:ident)* $(,)?) => {
-        $crate::conformance_promises!(base run_conformance @tests $make;);
-        $($crate::conformance_promises!($extra run_conformance @tests $make;);)*
-    };
-}
-
-/// The list of promises: hands them to the macro it is given.
+/// The list of promises; hands a part of it back to [`conformance_tests`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_promises {
-    (base $then:ident $($args:tt)*) => {
-        $crate::$then! { $($args)*
+    (base $($args:tt)*) => {
+        $crate::conformance_tests! { $($args)*
             attributes_come_back_as_sent
             a_body_comes_back_byte_for_byte
             a_record_says_where_and_when_it_was_accepted
@@ -147,14 +131,14 @@ macro_rules! conformance_promises {
             a_message_that_kills_each_time_is_given_up
         }
     };
-    (outage $then:ident $($args:tt)*) => {
-        $crate::$then! { $($args)*
+    (outage $($args:tt)*) => {
+        $crate::conformance_tests! { $($args)*
             publishes_fail_in_an_outage_and_a_resend_stores_each_once
             a_member_outlives_an_outage
         }
     };
-    (third_party $then:ident $($args:tt)*) => {
-        $crate::$then! { $($args)*
+    (third_party $($args:tt)*) => {
+        $crate::conformance_tests! { $($args)*
             a_third_partys_message_gets_an_id_of_its_own
             a_third_party_that_copies_our_attributes_is_not_a_duplicate
         }

@@ -29,6 +29,7 @@
 
 mod bus;
 pub mod conformance;
+mod dead_letters;
 mod delivery;
 mod error;
 mod factory;
@@ -39,6 +40,7 @@ mod receipt;
 mod subscription;
 
 pub use bus::{Bus, BusStatus, Lag, Publish, Records};
+pub use dead_letters::EventDeadLetters;
 pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settler};
 pub use error::{BusError, BusErrorKind};
 pub use factory::{BusFactory, OpenContext, OpenError};

@@ -143,7 +143,7 @@ pub(super) fn id_of(delivery: &Delivery) -> String {
 /// Fails when anything comes within `time`.
 pub(super) async fn nothing_comes(consumer: &mut Box<dyn Consumer>, time: Duration, why: &str) {
     if let Ok(Some(delivery)) = timeout(time, consumer.next()).await {
-        fail(&format!("{why}, but {} came", id_of(&delivery)))
+        fail::<()>(&format!("{why}, but {} came", id_of(&delivery)));
     }
 }
 

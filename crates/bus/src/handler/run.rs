@@ -14,11 +14,14 @@ use super::conversations::{Conversation, Conversations};
 use super::policy::{HandlerPolicy, exhausted, next_settlement};
 use super::publish::publish_all;
 use super::{Handler, HandlerError};
-use crate::{Bus, BusError, Consumer, Delivery, Failure, Settlement, Subscription};
+use crate::{Bus, BusError, BusErrorKind, Consumer, Delivery, Failure, Settlement, Subscription};
 
 /// How long giving back the rest may take at the stop; what is not given back by then is dropped,
 /// which means the same.
 const RETURN_TIME: Duration = Duration::from_secs(1);
+
+/// How long a conversation rests after a settlement that the bus did not confirm.
+const SETTLE_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a [`Handler`] on a subscription.
 ///
@@ -123,6 +126,8 @@ impl HandlerLoop {
         if let Err(error) = delivery.settle(settlement).await {
             // It comes again, and what it led to is then a duplicate.
             tracing::warn!(event = "handler.settle.failed", component = self.handler.name(), eventId = %id, reason = %error);
+            // A bus that refuses now would be asked again at once, and again.
+            tokio::time::sleep(SETTLE_FAILED_WAIT).await;
         }
         conversation
     }
@@ -159,7 +164,11 @@ impl std::fmt::Debug for HandlerLoop {
 fn unpublishable(error: &BusError) -> Failure {
     Failure {
         reason: Reason::MaxDeliveries,
-        code: format!("bus_{:?}", error.kind()).to_ascii_lowercase(),
+        code: match error.kind() {
+            BusErrorKind::TooLarge => "bus_too_large",
+            _ => "bus_misconfigured",
+        }
+        .to_owned(),
         message: error.to_string(),
     }
 }
@@ -182,7 +191,7 @@ fn log_settlement(component: &'static str, delivery: &Delivery, settlement: &Set
             );
         }
         Settlement::DeadLetter(failure) => {
-            tracing::warn!(
+            tracing::debug!(
                 event = "handler.given_up", component, eventId = %id, %topic,
                 reason = %failure.reason, errorCode = failure.code,
             );
