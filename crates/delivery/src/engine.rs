@@ -1,0 +1,327 @@
+//! The loop: one task that owns everything the engine knows.
+//!
+//! Its inputs, in the order in which they are looked at: the stop signal, the state of the bus, jobs
+//! that are done (sends, publishes, reads of the lane), timers, sinks that changed, deliveries. Deciding
+//! is left to the pure modules; waiting is left to jobs, so the loop itself never blocks.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chatbus_bus::{Bus, BusStatus, Delivery, Group, Subscription};
+use chatbus_connector::Sink;
+use chatbus_event::Topic;
+use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_telemetry::Metrics;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::config::EngineConfig;
+use crate::finished::Finished;
+use crate::lanes::{ConversationId, Lanes, WorkId};
+use crate::platform::PlatformTable;
+use crate::slab::Slab;
+use jobs::{Done, Input, Intake, Job};
+use work::Work;
+
+mod advance;
+mod finish;
+mod intake;
+mod jobs;
+mod recover;
+mod stop;
+mod work;
+
+/// The egress engine of one instance.
+pub struct Engine {
+    shared: Arc<Shared>,
+    state: watch::Sender<EngineState>,
+    works: Slab<Work>,
+    by_id: HashMap<Arc<str>, WorkId>,
+    lanes: Lanes,
+    finished: Finished,
+    /// Conversations to look at before waiting for the next input.
+    ready: VecDeque<ConversationId>,
+    /// Conversations that may go on when outcomes are confirmed or the look-back is over.
+    stalled: BTreeSet<ConversationId>,
+    /// Conversations that a change of a sink may let go on, by sink.
+    by_sink: Vec<BTreeSet<ConversationId>>,
+    deadlines: BTreeSet<(Instant, WorkId)>,
+    wakes: BTreeSet<(Instant, ConversationId)>,
+    to_fetch: VecDeque<WorkId>,
+    fetching: usize,
+    jobs: FuturesUnordered<Job>,
+    /// Deliveries held, by the topic's place in [`Shared::topics`].
+    held: [usize; 2],
+    /// When slow conversations give up slots, once all of a topic's are taken.
+    relief: Option<Instant>,
+    /// Outcomes the bus has not confirmed.
+    unconfirmed: usize,
+    /// The bus's epoch at the last look-back; `None` until the first is done.
+    looked_back: Option<u64>,
+    looking_back: bool,
+    bus_status: watch::Receiver<BusStatus>,
+    /// Deliveries that came while outcomes had to be looked up first.
+    unread: Vec<(Input, Delivery)>,
+    subscribed: Option<Intake>,
+    /// When a stop must be over.
+    stop_by: Option<Instant>,
+    /// Cancelled when sends that still have no verdict are given up, at the end of a stop.
+    cut: CancellationToken,
+    cut_at: Option<Instant>,
+}
+
+/// How far an engine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineState {
+    /// Looking back at outcomes, before anything is read: at the start, and after each break.
+    LookingBack,
+    /// Reading and saying.
+    Running,
+    /// Finishing what is in hand.
+    Stopping,
+    /// Over.
+    Stopped,
+}
+
+/// What jobs need too.
+struct Shared {
+    config: EngineConfig,
+    bus: Arc<dyn Bus>,
+    sinks: Vec<Arc<dyn Sink>>,
+    table: PlatformTable,
+    metrics: Metrics,
+    runtime: Runtime,
+    /// The egress topics that are read: the instance's own, then the generic one.
+    topics: [Topic; 2],
+    lane: Topic,
+    /// Who we are in what we publish.
+    source: String,
+}
+
+/// The one group of an egress topic.
+const GROUP: &str = "egress";
+/// How long all slots of a topic are taken before slow conversations give theirs up.
+const RELIEF_AFTER: Duration = Duration::from_millis(10);
+/// The longest the loop sleeps; also bounds how late it notices a timer that moved.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+enum Happened {
+    Stop,
+    Bus,
+    Done(Done),
+    Timer,
+    SinkChanged(usize),
+    Delivered(Input, Delivery),
+    Closed,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine that says things through these sinks, at most one for each platform of the table.
+    pub fn new(
+        config: EngineConfig,
+        bus: Arc<dyn Bus>,
+        sinks: Vec<Arc<dyn Sink>>,
+        table: PlatformTable,
+        metrics: Metrics,
+        runtime: Runtime,
+    ) -> Self {
+        let bus_status = bus.status();
+        let finished = Finished::new(config.dedupe_window * 2, config.limits.finished);
+        let shared = Shared {
+            topics: [Topic::egress_of(&config.instance), Topic::egress()],
+            lane: Topic::lane_of(&config.instance),
+            source: format!("ingress-egress.{}", config.instance),
+            config,
+            bus,
+            sinks,
+            table,
+            metrics,
+            runtime,
+        };
+        Self {
+            by_sink: shared.sinks.iter().map(|_| BTreeSet::new()).collect(),
+            shared: Arc::new(shared),
+            state: watch::Sender::new(EngineState::LookingBack),
+            works: Slab::new(),
+            by_id: HashMap::new(),
+            lanes: Lanes::new(),
+            finished,
+            ready: VecDeque::new(),
+            stalled: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            to_fetch: VecDeque::new(),
+            fetching: 0,
+            jobs: FuturesUnordered::new(),
+            held: [0; 2],
+            relief: None,
+            unconfirmed: 0,
+            looked_back: None,
+            looking_back: false,
+            bus_status,
+            unread: Vec::new(),
+            subscribed: None,
+            stop_by: None,
+            cut: CancellationToken::new(),
+            cut_at: None,
+        }
+    }
+
+    /// What an engine for this instance reads, to be declared before anything is published there.
+    pub fn subscriptions(config: &EngineConfig) -> Vec<Subscription> {
+        let Ok(group) = Group::parse(GROUP) else { return Vec::new() };
+        [Topic::egress_of(&config.instance), Topic::egress()]
+            .into_iter()
+            .map(|topic| Subscription::new(topic, group.clone()).max_in_flight(config.limits.slots))
+            .collect()
+    }
+
+    /// How far it is, now and whenever that changes.
+    pub fn state(&self) -> watch::Receiver<EngineState> {
+        self.state.subscribe()
+    }
+
+    /// Runs until the runtime's stop signal, and then for at most the configured grace. Dropping the
+    /// future at any point is safe: what was not acknowledged comes again, what waits is in the lane.
+    pub async fn run(mut self) {
+        let stop = self.shared.runtime.stop.clone();
+        let mut stopped = pin!(stop.cancelled());
+        let mut bus_status = self.bus_status.clone();
+        let mut sinks = jobs::sink_changes(&self.shared.sinks);
+        let mut intake: Option<Intake> = None;
+        let mut sleep_end = self.now() + LONGEST_SLEEP;
+        let mut sleep = pin!(tokio::time::sleep_until(sleep_end.into()));
+        self.look_back();
+        loop {
+            self.advance_ready();
+            if self.stop_is_over() {
+                break;
+            }
+            // A timer that fires too early finds nothing to do; moving it for every message costs more.
+            let next = self.next_timer();
+            if next < sleep_end {
+                sleep_end = next;
+                sleep.as_mut().reset(next.into());
+            }
+            let reading = self.may_read();
+            let happened = tokio::select! {
+                biased;
+                () = &mut stopped, if self.stop_by.is_none() => Happened::Stop,
+                Ok(()) = bus_status.changed() => Happened::Bus,
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Done(done),
+                () = &mut sleep => Happened::Timer,
+                Some(sink) = sinks.next(), if !sinks.is_empty() => Happened::SinkChanged(sink),
+                next = jobs::next_delivery(&mut intake), if reading && intake.is_some() => match next {
+                    Some((input, delivery)) => Happened::Delivered(input, delivery),
+                    None => Happened::Closed,
+                },
+            };
+            match happened {
+                Happened::Stop => self.begin_stop(),
+                Happened::Bus => self.look_back_if_broken(),
+                Happened::Done(done) => self.on_done(done),
+                Happened::Timer => {
+                    self.on_timer();
+                    sleep_end = self.next_timer();
+                    sleep.as_mut().reset(sleep_end.into());
+                }
+                Happened::SinkChanged(sink) => self.on_sink_changed(sink),
+                Happened::Delivered(input, delivery) => self.on_delivery(input, delivery),
+                Happened::Closed => intake = None,
+            }
+            if let Some(subscribed) = self.subscribed.take() {
+                intake = Some(subscribed);
+            }
+        }
+        let left = self.by_id.len();
+        info!(event = "egress.stopped", waiting = left, "egress stopped");
+        self.state.send_replace(EngineState::Stopped);
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::LookedBack(found) => self.on_looked_back(found),
+            Done::Subscribed(intake) => {
+                self.subscribed = Some(intake);
+                self.state.send_replace(EngineState::Running);
+            }
+            Done::Sent { work, verdict, took } => self.on_verdict(work, &verdict, took),
+            Done::Parked { work, seq } => self.on_parked(work, seq),
+            Done::Fetched { work, record } => self.on_fetched(work, record),
+            Done::Concluded { work } => self.on_concluded(work),
+            Done::Settled { input } => self.release(input),
+            Done::Cleared => {}
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.runtime.clock.instant()
+    }
+
+    fn next_timer(&self) -> Instant {
+        let timers = [
+            self.deadlines.first().map(|(at, _)| *at),
+            self.wakes.first().map(|(at, _)| *at),
+            self.relief,
+            self.cut_at,
+            self.stop_by,
+        ];
+        let longest = self.now() + LONGEST_SLEEP;
+        timers.into_iter().flatten().min().map_or(longest, |at| at.min(longest))
+    }
+
+    fn on_timer(&mut self) {
+        let now = self.now();
+        while let Some(&(at, work)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            self.expire(work);
+        }
+        while let Some(&(at, conversation)) = self.wakes.first()
+            && at <= now
+        {
+            self.wakes.pop_first();
+            self.ready.push_back(conversation);
+        }
+        if self.relief.is_some_and(|at| at <= now) {
+            self.relieve(now);
+        }
+        if self.cut_at.is_some_and(|at| at <= now) {
+            self.cut_at = None;
+            self.cut.cancel();
+        }
+    }
+
+    /// Takes a delivery into account until its settlement is over.
+    fn hold(&mut self, input: Input) {
+        if let Some(held) = self.held.get_mut(input) {
+            *held += 1;
+        }
+        if self.relief.is_none() && self.is_full() {
+            self.relief = Some(self.now() + RELIEF_AFTER);
+        }
+    }
+
+    fn release(&mut self, input: Input) {
+        if let Some(held) = self.held.get_mut(input) {
+            *held = held.saturating_sub(1);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.iter().any(|held| *held >= self.shared.config.limits.slots)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("instance", &self.shared.config.instance).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,308 @@
+//! Whose turn it is: from a conversation's head to the sink, or to the lane while it has to wait.
+
+use std::time::{Duration, Instant};
+
+use chatbus_connector::{Audience, Availability, Outbound, Verdict};
+use chatbus_event::{Attempt, Reason};
+use chatbus_telemetry::StageLabels;
+use tracing::{debug, warn};
+
+use super::jobs;
+use super::work::{Loaded, Place};
+use super::{Engine, RELIEF_AFTER};
+use crate::decide::{After, Before, Ending, after_send, at_deadline, attempt_word, before_send};
+use crate::lanes::{ConversationId, Wait, WorkId};
+
+/// A conversation that needs longer than this to empty its slots gives them up when all are taken.
+const SLOW: Duration = Duration::from_millis(25);
+
+// === impl Engine ===
+
+impl Engine {
+    /// Whether anything new may begin: not before the look-back is over, not while stopping.
+    pub(super) fn may_begin(&self) -> bool {
+        self.looked_back.is_some() && !self.looking_back && self.stop_by.is_none()
+    }
+
+    pub(super) fn advance_ready(&mut self) {
+        while let Some(conversation) = self.ready.pop_front() {
+            self.advance(conversation);
+        }
+        self.fetch_next();
+    }
+
+    /// Lets a conversation go as far as it can.
+    fn advance(&mut self, at: ConversationId) {
+        loop {
+            let Some(conversation) = self.lanes.get(at) else { return };
+            if conversation.in_flight.is_some() {
+                return;
+            }
+            let Some(head) = conversation.head() else {
+                self.set_wait(at, None);
+                self.stalled.remove(&at);
+                self.lanes.close_if_idle(at);
+                return;
+            };
+            if !self.may_begin() || self.unconfirmed >= self.shared.config.limits.unconfirmed {
+                self.stalled.insert(at);
+                return;
+            }
+            let now = self.now();
+            let Some(work) = self.works.get(head) else { return };
+            if work.timing.deadline <= now {
+                self.expire(head);
+                continue;
+            }
+            let firm = conversation.wait.as_ref().filter(|wait| wait.firm);
+            if firm.is_some_and(|wait| wait.until.is_some_and(|until| now < until)) {
+                return self.park_beyond(at, 0);
+            }
+            let sink = conversation.sink.and_then(|sink| self.shared.sinks.get(sink));
+            let availability =
+                sink.map_or(Availability::Unserved, |sink| sink.availability(&conversation.key.target));
+            match before_send(availability, now) {
+                Before::Send => {
+                    self.set_wait(at, None);
+                    self.begin(at, head);
+                }
+                Before::Wait { until, cause } => {
+                    self.set_wait(at, Some(Wait { until, firm: false, cause }));
+                    self.park_beyond(at, 0);
+                }
+            }
+            return;
+        }
+    }
+
+    /// Sends the head, or first reads it back from the lane.
+    fn begin(&mut self, at: ConversationId, head: WorkId) {
+        let now = self.now();
+        let Some(work) = self.works.get_mut(head) else { return };
+        match std::mem::replace(&mut work.place, Place::Fetching) {
+            Place::Held(loaded) => {
+                self.lanes.leave(at, work.ticket.order, head);
+                self.deadlines.remove(&(work.timing.deadline, head));
+                self.send(at, head, loaded, now);
+            }
+            Place::Parked => self.to_fetch.push_back(head),
+            // Already on its way into memory or to the lane: it comes back here when it is there.
+            other => work.place = other,
+        }
+    }
+
+    fn send(&mut self, at: ConversationId, head: WorkId, mut loaded: Box<Loaded>, now: Instant) {
+        let (Some(work), Some(conversation)) = (self.works.get_mut(head), self.lanes.get_mut(at)) else {
+            return;
+        };
+        let Some(sink) = conversation.sink.and_then(|sink| self.shared.sinks.get(sink)) else { return };
+        let outbound = Outbound {
+            delivery_id: work.ticket.id.clone(),
+            target: conversation.key.target.clone(),
+            // Kept only where a second attempt may need it.
+            text: if work.lane.is_some() { std::mem::take(&mut loaded.text) } else { loaded.text.clone() },
+            reply_to: None,
+            deadline: work.timing.deadline,
+            may_have_been_sent: work.may_have_been_sent,
+        };
+        work.place = Place::Sending(loaded);
+        conversation.in_flight = Some((head, now));
+        let job = jobs::send(sink.clone(), outbound, head, self.shared.clone(), self.cut.clone());
+        self.jobs.push(Box::pin(job));
+    }
+
+    pub(super) fn on_verdict(&mut self, id: WorkId, verdict: &Verdict, took: Duration) {
+        let clock = &self.shared.runtime.clock;
+        let (now, instant) = (clock.now(), clock.instant());
+        let Some(work) = self.works.get_mut(id) else { return };
+        let Some(at) = work.conversation else { return };
+        let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
+        let stage = StageLabels { stage: "egress_send" };
+        self.shared.metrics.stage_seconds.get_or_create(&stage).observe(took.as_secs_f64());
+        if let Some(word) = attempt_word(verdict) {
+            let instance = self.shared.config.instance.to_string();
+            work.ticket.tried(Attempt { at: now, instance, outcome: word.to_owned() });
+        }
+        let after = after_send(verdict, work.failures, work.timing, instant);
+        let order = work.ticket.order;
+        if let Some(conversation) = self.lanes.get_mut(at) {
+            conversation.in_flight = None;
+            if !matches!(verdict, Verdict::NotNow) {
+                conversation.took(took);
+            }
+            debug!(
+                event = "egress.attempt",
+                platform = conversation.key.platform,
+                channel = channel_of(&conversation.key.target),
+                deliveryId = &*work.ticket.id,
+                outcome = attempt_word(verdict).unwrap_or("not_now"),
+                durationMs = took.as_secs_f64() * 1000.0,
+                "egress attempt"
+            );
+        }
+        match after {
+            After::End(ending) => self.conclude(id, loaded, &ending),
+            After::Again { until, cause } => {
+                work.failures = work.failures.saturating_add(1);
+                let parked = work.lane.is_some();
+                work.place = if parked { Place::Parked } else { Place::Held(loaded) };
+                self.lanes.join(at, order, id, parked);
+                self.deadlines.insert((work.timing.deadline, id));
+                self.set_wait(at, Some(Wait { until: Some(until), firm: true, cause }));
+                if self.stop_by.is_some() {
+                    self.give_back(id);
+                }
+            }
+        }
+        self.ready.push_back(at);
+    }
+
+    /// Moves what holds a slot of the bus into the lane, all but the first `keep`.
+    fn park_beyond(&mut self, at: ConversationId, keep: usize) {
+        let Some(conversation) = self.lanes.get(at) else { return };
+        let held: Vec<WorkId> = conversation.held().skip(keep).collect();
+        let limits = self.shared.config.limits;
+        for id in held {
+            let Some(conversation) = self.lanes.get(at) else { return };
+            let full = conversation.parked() >= limits.lane || self.lanes.parked() >= limits.waiting;
+            let Some(work) = self.works.get_mut(id) else { continue };
+            if work.lane.is_none() && full {
+                let message = format!("{} events wait in its conversation", conversation.parked());
+                self.finish(id, Ending::failed(Reason::Overloaded, message));
+                continue;
+            }
+            match std::mem::replace(&mut work.place, Place::Parked) {
+                Place::Held(loaded) if work.lane.is_none() => {
+                    let message = work.ticket.lane_message(&loaded.record.message);
+                    work.place = Place::Parking(loaded);
+                    self.jobs.push(Box::pin(jobs::park(self.shared.clone(), id, message)));
+                }
+                Place::Held(_) => {}
+                other => {
+                    work.place = other;
+                    continue;
+                }
+            }
+            self.lanes.park(at, work.ticket.order, id, true);
+        }
+        self.count_waiting();
+    }
+
+    pub(super) fn on_parked(&mut self, id: WorkId, seq: Option<u64>) {
+        let Some(work) = self.works.get_mut(id) else { return };
+        work.lane = seq;
+        let Place::Parking(loaded) = std::mem::replace(&mut work.place, Place::Parked) else { return };
+        if seq.is_some() {
+            let inputs = std::mem::take(&mut work.inputs);
+            for (input, delivery) in inputs {
+                self.jobs.push(Box::pin(jobs::settle(input, delivery, chatbus_bus::Settlement::Ack)));
+            }
+        } else {
+            work.place = Place::Held(loaded);
+            if let Some(at) = work.conversation {
+                self.lanes.park(at, work.ticket.order, id, false);
+            }
+        }
+        if let Some(ending) = work.ends.take() {
+            return self.finish(id, ending);
+        }
+        if let Some(at) = work.conversation {
+            self.ready.push_back(at);
+        }
+        if self.stop_by.is_some() && seq.is_none() {
+            self.give_back(id);
+        }
+    }
+
+    fn fetch_next(&mut self) {
+        let limits = self.shared.config.limits;
+        while self.fetching < limits.fetches && self.unconfirmed + self.fetching < limits.unconfirmed {
+            let Some(id) = self.to_fetch.pop_front() else { return };
+            let Some(seq) = self.works.get(id).and_then(|work| work.lane) else { continue };
+            self.fetching += 1;
+            self.jobs.push(Box::pin(jobs::fetch(self.shared.clone(), id, seq)));
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, id: WorkId, record: Option<chatbus_bus::Record>) {
+        self.fetching = self.fetching.saturating_sub(1);
+        let Some(work) = self.works.get_mut(id) else { return };
+        let Some(record) = record else {
+            warn!(event = "egress.lane_lost", deliveryId = &*work.ticket.id, "its lane record is gone");
+            return self.forget(id);
+        };
+        let loaded = self.shared.load(record, &work.ticket);
+        if let Some(ending) = work.ends.take() {
+            return self.conclude(id, loaded, &ending);
+        }
+        work.place = Place::Held(loaded);
+        if let Some(at) = work.conversation {
+            self.lanes.park(at, work.ticket.order, id, false);
+            self.ready.push_back(at);
+        }
+    }
+
+    /// Its deadline is over, or it was found to be.
+    pub(super) fn expire(&mut self, id: WorkId) {
+        let Some(work) = self.works.get(id) else { return };
+        let conversation = work.conversation.and_then(|at| self.lanes.get(at));
+        let cause = conversation.and_then(|c| c.wait.as_ref()).map(|wait| &wait.cause);
+        let ending = at_deadline(work.timing, cause);
+        self.finish(id, ending);
+    }
+
+    /// All slots of a topic have been taken for a while: conversations that hold theirs long keep few.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        self.relief = None;
+        if !self.is_full() || self.stop_by.is_some() {
+            return;
+        }
+        let keep = self.shared.config.limits.kept_slots;
+        let slow: Vec<ConversationId> =
+            self.lanes.iter().filter(|(_, c)| c.drain_time(now) > SLOW).map(|(at, _)| at).collect();
+        for at in slow {
+            self.park_beyond(at, keep);
+        }
+        self.relief = Some(now + RELIEF_AFTER);
+    }
+
+    pub(super) fn on_sink_changed(&mut self, sink: usize) {
+        if let Some(waiting) = self.by_sink.get(sink) {
+            self.ready.extend(waiting);
+        }
+    }
+
+    /// Notes why a conversation waits, and arranges for what ends the wait.
+    pub(super) fn set_wait(&mut self, at: ConversationId, wait: Option<Wait>) {
+        let Some(conversation) = self.lanes.get_mut(at) else { return };
+        if conversation.wait == wait {
+            return;
+        }
+        let sink = conversation.sink.and_then(|sink| self.by_sink.get_mut(sink));
+        let old = std::mem::replace(&mut conversation.wait, wait.clone());
+        if let Some(until) = old.and_then(|wait| wait.until) {
+            self.wakes.remove(&(until, at));
+        }
+        if let Some(until) = wait.as_ref().and_then(|wait| wait.until) {
+            self.wakes.insert((until, at));
+        }
+        match (sink, wait) {
+            (Some(waiting), Some(wait)) if !wait.firm => drop(waiting.insert(at)),
+            (Some(waiting), _) => drop(waiting.remove(&at)),
+            (None, _) => {}
+        }
+    }
+
+    pub(super) fn count_waiting(&self) {
+        let waiting = i64::try_from(self.lanes.parked()).unwrap_or(i64::MAX);
+        self.shared.metrics.egress_waiting.set(waiting);
+    }
+}
+
+/// What may be logged of a target: a channel's name, never a user.
+pub(super) fn channel_of(target: &Audience) -> &str {
+    match target {
+        Audience::Channel(name) => name,
+        Audience::User(_) => "",
+    }
+}

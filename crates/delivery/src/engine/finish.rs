@@ -1,0 +1,155 @@
+//! How a delivery ends: its outcome is published and confirmed, then its input is acknowledged or its
+//! lane record removed, then it is remembered as finished.
+
+use chatbus_bus::{Record, Settlement};
+use chatbus_event::{Event, egress_text};
+use chatbus_telemetry::{ReasonLabels, SentLabels, StageLabels, UnsentLabels};
+use tracing::{error, warn};
+
+use super::advance::channel_of;
+use super::work::{Loaded, Place, Work};
+use super::{Engine, Shared, jobs};
+use crate::decide::Ending;
+use crate::lanes::WorkId;
+use crate::outcome::{Outcome, dead_letter};
+use crate::ticket::Ticket;
+
+// === impl Engine ===
+
+impl Engine {
+    /// Ends a delivery that waits, or that never joined a conversation.
+    pub(super) fn finish(&mut self, id: WorkId, ending: Ending) {
+        let Some(work) = self.works.get_mut(id) else { return };
+        match std::mem::replace(&mut work.place, Place::Ending) {
+            Place::Held(loaded) => self.conclude(id, loaded, &ending),
+            Place::Parked => {
+                // Its outcome shows its candidates, its dead letter the whole event.
+                work.place = Place::Fetching;
+                work.ends = Some(ending);
+                self.to_fetch.push_back(id);
+                self.leave(id);
+            }
+            place @ (Place::Parking(_) | Place::Fetching) => {
+                work.place = place;
+                work.ends = Some(ending);
+                self.leave(id);
+            }
+            place @ (Place::Sending(_) | Place::Ending) => work.place = place,
+        }
+    }
+
+    /// Publishes how a delivery ended.
+    pub(super) fn conclude(&mut self, id: WorkId, loaded: Box<Loaded>, ending: &Ending) {
+        self.leave(id);
+        let shared = self.shared.clone();
+        let now = shared.runtime.clock.now();
+        let Some(work) = self.works.get_mut(id) else { return };
+        work.place = Place::Ending;
+        let conversation = work.conversation.and_then(|at| self.lanes.get(at));
+        let platform = conversation.map_or("none", |conversation| conversation.key.platform);
+        let ticket = &work.ticket;
+        shared.count(platform, ending);
+        let total = now.since(ticket.order.published_at());
+        let stage = StageLabels { stage: "egress_total" };
+        shared.metrics.stage_seconds.get_or_create(&stage).observe(total.as_secs_f64());
+        let known = &shared.config.known_topics;
+        let event = loaded.event.as_ref();
+        let outcome = Outcome::of(ticket, &loaded.record, event, ending, &shared.source, known, now);
+        if let Ending::Failed { reason, error } = ending {
+            let channel = conversation.map_or("", |conversation| channel_of(&conversation.key.target));
+            let correlation = event.and_then(Event::correlation_id).unwrap_or_default();
+            error!(
+                event = "egress.failed",
+                platform,
+                channel,
+                topic = ticket.origin.family().label(),
+                correlationId = correlation,
+                deliveryId = &*ticket.id,
+                reason = reason.as_str(),
+                errorCode = error.code,
+                "not said"
+            );
+        }
+        let letter = matches!(ending, Ending::Failed { .. }).then(|| {
+            let (ticket, ending, shared) = (ticket.clone(), ending.clone(), shared.clone());
+            move || {
+                let letter = dead_letter(&ticket, &loaded.record, &ending, &shared.source, now)?;
+                if let Ending::Failed { reason, .. } = &ending {
+                    let reason = reason.as_str();
+                    shared.metrics.deadletters.get_or_create(&ReasonLabels { reason }).inc();
+                    warn!(event = "egress.dead_letter", deliveryId = &*ticket.id, reason, "dead letter");
+                }
+                Some(letter)
+            }
+        });
+        self.unconfirmed += 1;
+        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, letter)));
+    }
+
+    /// Its outcome is on the bus.
+    pub(super) fn on_concluded(&mut self, id: WorkId) {
+        self.unconfirmed = self.unconfirmed.saturating_sub(1);
+        let now = self.now();
+        if let Some(work) = self.works.get(id) {
+            self.finished.insert(&work.ticket.id, now);
+        }
+        self.forget(id);
+        if let Some(conversation) = self.stalled.pop_first() {
+            self.ready.push_back(conversation);
+        }
+    }
+
+    /// Forgets a delivery that is no longer ours.
+    pub(super) fn let_go(&mut self, id: WorkId) -> Option<Work> {
+        self.leave(id);
+        let work = self.works.remove(id)?;
+        self.by_id.remove(&work.ticket.id);
+        Some(work)
+    }
+
+    /// Lets go of a delivery whose outcome is on the bus.
+    pub(super) fn forget(&mut self, id: WorkId) {
+        let Some(work) = self.let_go(id) else { return };
+        for (input, delivery) in work.inputs {
+            self.settle(input, delivery, Settlement::Ack);
+        }
+        if let Some(seq) = work.lane {
+            self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), seq)));
+        }
+    }
+
+    /// Takes a delivery out of its conversation, which may then go on.
+    fn leave(&mut self, id: WorkId) {
+        let Some(work) = self.works.get(id) else { return };
+        self.deadlines.remove(&(work.timing.deadline, id));
+        let Some(at) = work.conversation else { return };
+        self.lanes.leave(at, work.ticket.order, id);
+        self.ready.push_back(at);
+        self.count_waiting();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The body of a delivery that was read back from the lane.
+    pub(super) fn load(&self, record: Record, ticket: &Ticket) -> Box<Loaded> {
+        let event = Event::decode(&record.message.body).ok();
+        let text = event.as_ref().and_then(egress_text).unwrap_or_default();
+        let record = Record { topic: ticket.origin.clone(), ..record };
+        Box::new(Loaded { record, event, text })
+    }
+
+    fn count(&self, platform: &'static str, ending: &Ending) {
+        match ending {
+            Ending::Sent { .. } | Ending::Accepted => {
+                let labels = SentLabels { platform, status: ending.status().as_str() };
+                self.metrics.egress_sent.get_or_create(&labels).inc();
+            }
+            Ending::Failed { reason, .. } => {
+                let labels = UnsentLabels { platform, reason: reason.as_str() };
+                self.metrics.egress_failed.get_or_create(&labels).inc();
+            }
+        }
+    }
+}

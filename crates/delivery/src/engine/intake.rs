@@ -1,0 +1,172 @@
+//! From a delivery to its place in a conversation, or to its end.
+//!
+//! Who else could say it is decided here, before it joins an order: an event that this instance does
+//! not serve goes from its own topic to the generic one, never back, so nothing travels in circles.
+//! What is disconnected stays: its conversation waits here, and nobody else is known to serve it.
+
+use chatbus_bus::{Delivery, Settlement, limits};
+use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, egress_text};
+use chatbus_telemetry::StageLabels;
+use tracing::debug;
+
+use super::Engine;
+use super::jobs::{self, Input};
+use super::work::{Loaded, Place, Work};
+use crate::config::MAX_HOPS;
+use crate::decide::Ending;
+use crate::facts::Facts;
+use crate::lanes::Key;
+use crate::resolve::{Destination, resolve};
+use crate::ticket::{Ticket, delivery_id};
+
+/// What becomes of an event.
+enum Plan {
+    Say { destination: Destination, text: String },
+    Forward,
+    End(Ending),
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Whether another delivery may be taken.
+    pub(super) fn may_read(&self) -> bool {
+        self.may_begin() && self.unconfirmed < self.shared.config.limits.unconfirmed
+    }
+
+    /// Takes a delivery. One that comes after a break of the bus waits for the look-back.
+    pub(super) fn on_delivery(&mut self, input: Input, delivery: Delivery) {
+        self.hold(input);
+        self.look_back_if_broken();
+        if self.may_begin() {
+            self.accept(input, delivery);
+        } else {
+            self.unread.push((input, delivery));
+        }
+    }
+
+    pub(super) fn accept(&mut self, input: Input, delivery: Delivery) {
+        let record = delivery.record();
+        let stage = record.topic.family().label();
+        self.shared.metrics.egress_received.get_or_create(&StageLabels { stage }).inc();
+        let id = delivery_id(record);
+        if self.finished.contains(&id) {
+            debug!(event = "egress.repeated", topic = stage, deliveryId = &*id, "its outcome is known");
+            return self.settle(input, delivery, Settlement::Ack);
+        }
+        if let Some(work) = self.by_id.get(&id).and_then(|&work| self.works.get_mut(work)) {
+            // In the lane it is as safe as on its topic; otherwise it is acknowledged with the first.
+            if work.lane.is_some() {
+                return self.settle(input, delivery, Settlement::Ack);
+            }
+            return work.inputs.push((input, delivery));
+        }
+        let clock = &self.shared.runtime.clock;
+        let (now, instant) = (clock.now(), clock.instant());
+        let decoded = Event::decode(&record.message.body);
+        let event = decoded.as_ref().ok();
+        let ticket = Ticket::of(record, event, &self.shared.config, now);
+        let timing = ticket.timing(event.and_then(Event::timeout_at), now, instant);
+        let plan = match &decoded {
+            Err(invalid) => Plan::End(Ending::failed(Reason::InvalidEvent, invalid.to_string())),
+            Ok(event) => self.plan(event, &ticket, &delivery),
+        };
+        let plan = match plan {
+            Plan::Say { .. } if timing.deadline <= instant => Plan::End(overdue(timing.is_timeout)),
+            plan => plan,
+        };
+        if let Plan::Forward = plan {
+            debug!(event = "egress.forwarded", topic = stage, deliveryId = &*id, "not served here");
+            let message = ticket.forwarded(&record.message);
+            return self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), message, input, delivery)));
+        }
+        let may_have_been_sent = delivery.deliveries() > 1;
+        let record = record.clone();
+        let (ending, destination, text) = match plan {
+            Plan::Say { destination, text } => (None, Some(destination), text),
+            Plan::End(ending) => (Some(ending), None, String::new()),
+            Plan::Forward => return,
+        };
+        let loaded = Box::new(Loaded { record, event: decoded.ok(), text });
+        let order = ticket.order;
+        let deadline = timing.deadline;
+        let work = self.works.insert(Work {
+            ticket,
+            timing,
+            conversation: None,
+            place: Place::Held(loaded),
+            lane: None,
+            inputs: vec![(input, delivery)],
+            failures: 0,
+            may_have_been_sent,
+            ends: None,
+        });
+        self.by_id.insert(id, work);
+        if let Some(ending) = ending {
+            return self.finish(work, ending);
+        }
+        let Some(Destination { platform, target, sink }) = destination else { return };
+        let conversation = self.lanes.open(Key { platform, target }, sink);
+        if let Some(work) = self.works.get_mut(work) {
+            work.conversation = Some(conversation);
+        }
+        self.lanes.join(conversation, order, work, false);
+        self.deadlines.insert((deadline, work));
+        self.ready.push_back(conversation);
+    }
+
+    fn plan(&self, event: &Event, ticket: &Ticket, delivery: &Delivery) -> Plan {
+        let record = delivery.record();
+        if record.message.body.len() > MAX_EVENT_BYTES {
+            let message = format!("longer than {MAX_EVENT_BYTES} bytes");
+            return Plan::End(Ending::failed(Reason::InvalidEvent, message));
+        }
+        if delivery.failures() >= self.shared.config.max_deliveries
+            || delivery.deliveries() > limits::MAX_CRASH_REDELIVERIES
+        {
+            let message = format!("delivered {} times without an outcome", delivery.deliveries());
+            return Plan::End(Ending::failed(Reason::MaxDeliveries, message));
+        }
+        match self.shared.address(event, record.topic.family()) {
+            Err(ending) => Plan::End(ending),
+            Ok((destination, _))
+                if destination.sink.is_none()
+                    && record.topic.family() == Family::InstanceEgress
+                    && ticket.hops < MAX_HOPS =>
+            {
+                Plan::Forward
+            }
+            Ok((destination, text)) => Plan::Say { destination, text },
+        }
+    }
+
+    pub(super) fn settle(&mut self, input: Input, delivery: Delivery, settlement: Settlement) {
+        self.jobs.push(Box::pin(jobs::settle(input, delivery, settlement)));
+    }
+}
+
+fn overdue(is_timeout: bool) -> Ending {
+    if is_timeout {
+        return Ending::failed(Reason::Expired, "timeoutAt passed before it was read");
+    }
+    Ending::failed(Reason::NoInstance, "no instance read it before its deadline")
+}
+
+// === impl Shared ===
+
+impl super::Shared {
+    /// Where an event goes and what it says.
+    pub(super) fn address(&self, event: &Event, family: Family) -> Result<(Destination, String), Ending> {
+        // Gateways are other instances' business: nobody is known to be connected to one.
+        let facts = Facts::of(event, family, false);
+        // Data for gateway connections needs no text.
+        let text = match egress_text(event) {
+            Some(text) => text,
+            None if facts.kind == Some(EgressKind::Event) => String::new(),
+            None => return Err(Ending::failed(Reason::NoText, "nothing in it is to be said")),
+        };
+        let destination = resolve(&facts, &self.table, &self.sinks)
+            .map_err(|refusal| Ending::failed(refusal.reason, refusal.why))?;
+        Ok((destination, text))
+    }
+}

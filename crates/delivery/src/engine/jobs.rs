@@ -1,0 +1,240 @@
+//! Everything the loop waits for, as futures that end in a [`Done`].
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chatbus_bus::{BusErrorKind, Delivery, Message, Record, Settlement, Subscription};
+use chatbus_connector::{Outbound, Sink, Verdict};
+use chatbus_event::Topic;
+use chatbus_runtime::{Backoff, CancellationToken};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt, stream};
+use tracing::{error, warn};
+
+use super::recover::Found;
+use super::{Engine, Shared};
+use crate::lanes::WorkId;
+use crate::outcome::Outcome;
+
+/// Which of the topics a delivery came from: its place in [`Shared::topics`].
+pub(super) type Input = usize;
+pub(super) type Job = BoxFuture<'static, Done>;
+/// Deliveries of both topics in turn.
+pub(super) type Intake = BoxStream<'static, (Input, Delivery)>;
+
+/// What a job ended with.
+pub(super) enum Done {
+    /// `None` when it was stopped.
+    LookedBack(Option<Found>),
+    Subscribed(Intake),
+    Sent {
+        work: WorkId,
+        verdict: Verdict,
+        took: Duration,
+    },
+    /// `None` when the lane topic is full or refuses.
+    Parked {
+        work: WorkId,
+        seq: Option<u64>,
+    },
+    /// `None` when the record is gone.
+    Fetched {
+        work: WorkId,
+        record: Option<Record>,
+    },
+    Concluded {
+        work: WorkId,
+    },
+    Settled {
+        input: Input,
+    },
+    Cleared,
+}
+
+/// How long after its deadline a send may still wait for its verdict, before the engine stops waiting.
+const VERDICT_GRACE: Duration = Duration::from_secs(15);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+/// Waits between tries to reach the bus.
+pub(super) fn bus_backoff() -> Backoff {
+    Backoff::new(FIRST_RETRY, LONGEST_RETRY)
+}
+
+/// The next delivery; never, when nothing is subscribed.
+pub(super) async fn next_delivery(intake: &mut Option<Intake>) -> Option<(Input, Delivery)> {
+    match intake {
+        Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The number of a sink, each time something changed there.
+pub(super) fn sink_changes(sinks: &[Arc<dyn Sink>]) -> SelectAll<BoxStream<'static, usize>> {
+    let changes = sinks.iter().enumerate().map(|(at, sink)| {
+        stream::unfold(sink.changes(), move |mut changes| async move {
+            changes.changed().await.ok()?;
+            Some((at, changes))
+        })
+        .boxed()
+    });
+    stream::select_all(changes)
+}
+
+/// Says it. A sink that panics, or gives no verdict long after the deadline, may have said it.
+pub(super) async fn send(
+    sink: Arc<dyn Sink>,
+    outbound: Outbound,
+    work: WorkId,
+    shared: Arc<Shared>,
+    cut: CancellationToken,
+) -> Done {
+    let begun = shared.runtime.clock.instant();
+    let limit: Instant = outbound.deadline.max(begun) + VERDICT_GRACE;
+    let unverified = |code: &str, message: &str| Verdict::Unverified {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    };
+    let sent = AssertUnwindSafe(sink.send(outbound)).catch_unwind();
+    let verdict = tokio::select! {
+        biased;
+        verdict = sent => verdict.unwrap_or_else(|_| unverified("panic", "the platform's sink failed")),
+        () = cut.cancelled() => unverified("stopped", "stopped before the platform's verdict"),
+        () = tokio::time::sleep_until(limit.into()) => unverified("no_verdict", "the platform gave no verdict"),
+    };
+    let took = shared.runtime.clock.instant().saturating_duration_since(begun);
+    Done::Sent { work, verdict, took }
+}
+
+/// Publishes until the bus has it; `None` when trying again cannot help.
+async fn store(shared: &Shared, topic: &Topic, message: &Message) -> Option<u64> {
+    let mut backoff = bus_backoff();
+    loop {
+        match shared.bus.publish(topic, message.clone()).await {
+            Ok(stored) => return Some(stored.seq),
+            Err(failed) if failed.is_temporary() => {
+                if backoff.attempts() == 0 {
+                    warn!(event = "egress.publish_retried", topic = topic.family().label(), reason = %failed, "not published yet");
+                }
+                tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+            }
+            Err(failed) => {
+                error!(event = "egress.publish_failed", topic = topic.family().label(), reason = %failed, "gave up publishing");
+                return None;
+            }
+        }
+    }
+}
+
+/// Writes a delivery to the lane. Goes on until it is known to be there or not: what may be there is
+/// never sent from memory, since its record would be found again.
+pub(super) async fn park(shared: Arc<Shared>, work: WorkId, message: Message) -> Done {
+    let mut backoff = bus_backoff();
+    let mut uncertain = false;
+    loop {
+        match shared.bus.publish(&shared.lane, message.clone()).await {
+            Ok(stored) => return Done::Parked { work, seq: Some(stored.seq) },
+            Err(failed) if !uncertain && refused(failed.kind()) => {
+                warn!(event = "egress.lane_refused", topic = shared.lane.family().label(), reason = %failed, "the lane takes nothing");
+                tokio::time::sleep(LONGEST_RETRY).await;
+                return Done::Parked { work, seq: None };
+            }
+            Err(_) => uncertain = true,
+        }
+        tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+    }
+}
+
+fn refused(kind: BusErrorKind) -> bool {
+    matches!(kind, BusErrorKind::Full | BusErrorKind::TooLarge | BusErrorKind::Misconfigured)
+}
+
+/// Reads a delivery back from the lane, for as long as the bus does not answer.
+pub(super) async fn fetch(shared: Arc<Shared>, work: WorkId, seq: u64) -> Done {
+    let mut backoff = bus_backoff();
+    loop {
+        match shared.bus.fetch(&shared.lane, seq).await {
+            Ok(record) => return Done::Fetched { work, record },
+            Err(_) => tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await,
+        }
+    }
+}
+
+/// Publishes how a delivery ended: the finalize event, then its copy, then the dead letter.
+pub(super) async fn conclude(
+    shared: Arc<Shared>,
+    work: WorkId,
+    outcome: Outcome,
+    dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
+) -> Done {
+    while store(&shared, &outcome.topic, &outcome.finalize).await.is_none() {
+        // Without its outcome the delivery may not be acknowledged: someone must mend the bus.
+        tokio::time::sleep(LONGEST_RETRY).await;
+    }
+    if let Some(letter) = dead_letter.and_then(|make| make()) {
+        store(&shared, &Topic::dead_letter(), &letter).await;
+    }
+    if let Some(topic) = &outcome.copy_to {
+        store(&shared, topic, &outcome.finalize).await;
+    }
+    Done::Concluded { work }
+}
+
+/// Forwards an event to the generic topic, then acknowledges where it came from.
+pub(super) async fn forward(shared: Arc<Shared>, message: Message, input: Input, delivery: Delivery) -> Done {
+    let settlement = match store(&shared, &Topic::egress(), &message).await {
+        Some(_) => Settlement::Ack,
+        None => Settlement::Retry { after: LONGEST_RETRY },
+    };
+    settle(input, delivery, settlement).await
+}
+
+/// Settles a delivery. When the bus does not confirm it, it comes again, and is known.
+pub(super) async fn settle(input: Input, delivery: Delivery, settlement: Settlement) -> Done {
+    let _ = delivery.settle(settlement).await;
+    Done::Settled { input }
+}
+
+/// Removes a lane record whose outcome is published.
+pub(super) async fn clear(shared: Arc<Shared>, seq: u64) -> Done {
+    let mut backoff = bus_backoff();
+    while shared.bus.remove(&shared.lane, seq).await.is_err() {
+        tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+    }
+    Done::Cleared
+}
+
+/// Joins the groups of both topics.
+pub(super) async fn subscribe(shared: Arc<Shared>) -> Done {
+    let mut streams = Vec::with_capacity(2);
+    for (input, subscription) in Engine::subscriptions(&shared.config).into_iter().enumerate() {
+        streams.push(subscribe_one(&shared, input, subscription).await);
+    }
+    let mut streams = streams.into_iter();
+    Done::Subscribed(match (streams.next(), streams.next()) {
+        (Some(own), Some(generic)) => stream::select(own, generic).boxed(),
+        _ => stream::empty().boxed(),
+    })
+}
+
+async fn subscribe_one(shared: &Shared, input: Input, subscription: Subscription) -> Intake {
+    let mut backoff = bus_backoff();
+    loop {
+        match shared.bus.subscribe(subscription.clone()).await {
+            Ok(consumer) => {
+                tracing::info!(event = "egress.subscribed", topic = %subscription.topic, "egress topic subscribed");
+                return stream::unfold(consumer, move |mut consumer| async move {
+                    let delivery = consumer.next().await?;
+                    Some(((input, delivery), consumer))
+                })
+                .boxed();
+            }
+            Err(failed) => {
+                error!(event = "egress.subscribe_failed", topic = subscription.topic.family().label(), reason = %failed, "egress topic not subscribed");
+                tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+            }
+        }
+    }
+}

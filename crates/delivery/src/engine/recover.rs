@@ -1,0 +1,219 @@
+//! Looking back, before anything is read: which deliveries have an outcome, and what waits in the lane.
+//!
+//! Delivery counts prove nothing: a server that was killed hands over again, as new, what was
+//! acknowledged. So outcomes are read back from the finalizer topics since the oldest event that waits,
+//! and never less than the time for which finished deliveries are remembered anyway.
+
+use std::time::Duration;
+
+use chatbus_bus::{BusError, Scan, ScanFrom, ScanTopics};
+use chatbus_event::{Event, Family, Timestamp, names};
+use tracing::{info, warn};
+
+use super::jobs::{self, Done};
+use super::work::{Place, Work};
+use super::{Engine, EngineState, Shared};
+use crate::decide::Ending;
+use crate::lanes::{Key, WorkId};
+use crate::resolve::Destination;
+use crate::ticket::Ticket;
+
+/// What a look-back found.
+pub(super) struct Found {
+    /// The bus's epoch when it began.
+    epoch: u64,
+    /// Deliveries that ended.
+    finished: Vec<String>,
+    /// What waits in the lane.
+    lane: Vec<LaneEntry>,
+}
+
+struct LaneEntry {
+    seq: u64,
+    ticket: Ticket,
+    timeout_at: Option<Timestamp>,
+    goes: Result<Destination, Ending>,
+}
+
+/// Clocks of the bus and of this machine may differ by this much.
+const SKEW: Duration = Duration::from_secs(5);
+/// Outcomes are kept no longer than this, so there is nothing to see further back.
+const FURTHEST: Duration = chatbus_bus::limits::RETENTION;
+
+// === impl Engine ===
+
+impl Engine {
+    /// Begins a look-back; nothing is read and nothing new is sent until it is over.
+    pub(super) fn look_back(&mut self) {
+        if self.looking_back || self.stop_by.is_some() {
+            return;
+        }
+        self.looking_back = true;
+        self.state.send_replace(EngineState::LookingBack);
+        self.jobs.push(Box::pin(run(self.shared.clone())));
+    }
+
+    /// Begins one when the bus was lost since the last.
+    pub(super) fn look_back_if_broken(&mut self) {
+        let epoch = self.bus_status.borrow().epoch;
+        if self.looked_back.is_some_and(|seen| seen != epoch) {
+            self.look_back();
+        }
+    }
+
+    pub(super) fn on_looked_back(&mut self, found: Option<Found>) {
+        self.looking_back = false;
+        let Some(found) = found else { return };
+        let first = self.looked_back.is_none();
+        self.looked_back = Some(found.epoch);
+        let now = self.now();
+        let (outcomes, waiting) = (found.finished.len(), found.lane.len());
+        for id in &found.finished {
+            self.finished.insert(id, now);
+        }
+        info!(event = "egress.looked_back", outcomes, waiting, "looked back at outcomes");
+        self.drop_finished();
+        for entry in found.lane {
+            self.adopt(entry);
+        }
+        if first {
+            self.jobs.push(Box::pin(jobs::subscribe(self.shared.clone())));
+        } else {
+            self.state.send_replace(EngineState::Running);
+        }
+        self.look_back_if_broken();
+        if !self.may_begin() {
+            return;
+        }
+        self.ready.extend(std::mem::take(&mut self.stalled));
+        for (input, delivery) in std::mem::take(&mut self.unread) {
+            self.accept(input, delivery);
+        }
+    }
+
+    /// What waits here and has its outcome already is let go.
+    fn drop_finished(&mut self) {
+        let ended = |id: &WorkId| {
+            self.works.get(*id).is_some_and(|work| {
+                matches!(work.place, Place::Held(_) | Place::Parked)
+                    && self.finished.contains(&work.ticket.id)
+            })
+        };
+        let over: Vec<WorkId> = self.lanes.iter().flat_map(|(_, c)| c.queued()).filter(ended).collect();
+        for id in over {
+            self.forget(id);
+        }
+    }
+
+    /// Takes over what waits in the lane, from an earlier life of this instance.
+    fn adopt(&mut self, entry: LaneEntry) {
+        if self.finished.contains(&entry.ticket.id) {
+            return self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), entry.seq)));
+        }
+        if self.by_id.contains_key(&entry.ticket.id) {
+            return;
+        }
+        let clock = &self.shared.runtime.clock;
+        let timing = entry.ticket.timing(entry.timeout_at, clock.now(), clock.instant());
+        let (id, order) = (entry.ticket.id.clone(), entry.ticket.order);
+        let work = self.works.insert(Work {
+            ticket: entry.ticket,
+            timing,
+            conversation: None,
+            place: Place::Parked,
+            lane: Some(entry.seq),
+            inputs: Vec::new(),
+            failures: 0,
+            may_have_been_sent: false,
+            ends: None,
+        });
+        self.by_id.insert(id, work);
+        match entry.goes {
+            Err(ending) => self.finish(work, ending),
+            Ok(Destination { platform, target, sink }) => {
+                let at = self.lanes.open(Key { platform, target }, sink);
+                // One thing is in flight in a conversation, so only its first may have been said.
+                let is_head = self.lanes.get(at).is_some_and(|c| c.head().is_none());
+                if let Some(work) = self.works.get_mut(work) {
+                    work.conversation = Some(at);
+                    work.may_have_been_sent = is_head;
+                }
+                self.lanes.join(at, order, work, true);
+                self.deadlines.insert((timing.deadline, work));
+                self.ready.push_back(at);
+                self.count_waiting();
+            }
+        }
+    }
+}
+
+async fn run(shared: std::sync::Arc<Shared>) -> Done {
+    let mut backoff = jobs::bus_backoff();
+    let stop = shared.runtime.stop.clone();
+    let looking = async {
+        loop {
+            match shared.look_back().await {
+                Ok(found) => return found,
+                Err(failed) => {
+                    if backoff.attempts() == 0 {
+                        warn!(event = "egress.look_back_failed", reason = %failed, "cannot look back yet");
+                    }
+                    tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+                }
+            }
+        }
+    };
+    Done::LookedBack(stop.run_until_cancelled(looking).await)
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn look_back(&self) -> Result<Found, BusError> {
+        // Read first: a break in the middle makes another look-back necessary.
+        let epoch = self.bus.status().borrow().epoch;
+        self.bus.declare(&Engine::subscriptions(&self.config)).await?;
+        let now = self.runtime.clock.now();
+        let mut since = now.minus(self.config.dedupe_window * 2);
+        let mut lane = Vec::new();
+        let all = ScanTopics::One(self.lane.clone());
+        let mut records = self.bus.scan(Scan { topics: all, from: ScanFrom::Oldest, follow: false }).await?;
+        while let Some(record) = records.next().await {
+            let record = record?;
+            since = since.min(record.published_at);
+            let Some(ticket) = Ticket::of_lane(&record) else {
+                warn!(
+                    event = "egress.lane_foreign",
+                    seq = record.seq,
+                    "a lane record that is not ours stays"
+                );
+                continue;
+            };
+            let event = Event::decode(&record.message.body);
+            let timeout_at = event.as_ref().ok().and_then(Event::timeout_at);
+            let goes = match &event {
+                Ok(event) => self.address(event, ticket.origin.family()).map(|(destination, _)| destination),
+                Err(invalid) => Err(Ending::failed(chatbus_event::Reason::InvalidEvent, invalid.to_string())),
+            };
+            lane.push(LaneEntry { seq: record.seq, ticket, timeout_at, goes });
+        }
+        for lag in self.bus.lag().await? {
+            if self.topics.contains(&lag.topic)
+                && let Some(age) = lag.oldest
+            {
+                since = since.min(now.minus(age));
+            }
+        }
+        let since = since.minus(SKEW).max(now.minus(FURTHEST));
+        let topics = ScanTopics::Family(Family::Finalizer);
+        let mut records = self.bus.scan(Scan { topics, from: ScanFrom::Time(since), follow: false }).await?;
+        let mut finished = Vec::new();
+        while let Some(record) = records.next().await {
+            if let Some(id) = record?.message.attributes.get(names::DELIVERY_ID) {
+                finished.push(id.to_owned());
+            }
+        }
+        lane.sort_by_key(|entry| entry.ticket.order);
+        Ok(Found { epoch, finished, lane })
+    }
+}

@@ -1,0 +1,54 @@
+//! One delivery in the engine's hands.
+
+use chatbus_bus::{Delivery, Record};
+use chatbus_event::Event;
+
+use super::jobs::Input;
+use crate::decide::{Ending, Timing};
+use crate::lanes::ConversationId;
+use crate::ticket::Ticket;
+
+/// One delivery in the engine's hands, from its first reading to the confirmation of its outcome.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) ticket: Ticket,
+    pub(super) timing: Timing,
+    pub(super) conversation: Option<ConversationId>,
+    pub(super) place: Place,
+    /// Its place in the lane topic, when it has a record there: then nothing else need be kept.
+    pub(super) lane: Option<u64>,
+    /// What is to be acknowledged when it is over; more than one after a redelivery.
+    pub(super) inputs: Vec<(Input, Delivery)>,
+    /// Attempts in a row that did not end it, for the growing wait.
+    pub(super) failures: u32,
+    /// Whether an earlier process may have said it.
+    pub(super) may_have_been_sent: bool,
+    /// How it ends, once that is known and its body is not in memory.
+    pub(super) ends: Option<Ending>,
+}
+
+/// Where a delivery is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In memory, waiting for its turn.
+    Held(Box<Loaded>),
+    /// Being written to the lane.
+    Parking(Box<Loaded>),
+    /// In the lane only.
+    Parked,
+    /// Being read from the lane.
+    Fetching,
+    /// Handed to the sink.
+    Sending(Box<Loaded>),
+    /// Its outcome is being published.
+    Ending,
+}
+
+/// The body of a delivery, in memory.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) record: Record,
+    /// `None` for bytes that are no event.
+    pub(super) event: Option<Event>,
+    pub(super) text: String,
+}

@@ -1,0 +1,49 @@
+//! What decides where an event goes, read from the event once.
+
+use chatbus_event::{EgressKind, Event, Family};
+
+/// What an event says about where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The family of the topic it was read from.
+    pub family: Family,
+    /// `egress.destination` or what stands for it.
+    pub destination: Option<String>,
+    /// `egress.type`; `None` for a word we do not know.
+    pub kind: Option<EgressKind>,
+    /// `source`, perhaps empty.
+    pub source: String,
+    /// `auth.provider`.
+    pub auth_provider: Option<String>,
+    /// The sources of its annotations of kind `custom`, in their order.
+    pub custom_sources: Vec<String>,
+    /// `channel`.
+    pub channel: Option<String>,
+    /// `userId`.
+    pub user_id: Option<String>,
+    /// Whether that user is connected to a gateway now.
+    pub user_is_connected: bool,
+}
+
+/// The kind of annotation whose source may name a platform.
+const CUSTOM: &str = "custom";
+
+// === impl Facts ===
+
+impl Facts {
+    /// Reads them.
+    pub fn of(event: &Event, family: Family, user_is_connected: bool) -> Self {
+        let custom = event.annotations().into_iter().filter(|a| a.kind == CUSTOM).map(|a| a.source);
+        Self {
+            family,
+            destination: event.egress_destination(),
+            kind: event.egress_kind(),
+            source: event.source(),
+            auth_provider: event.auth().and_then(|auth| auth.provider),
+            custom_sources: custom.collect(),
+            channel: event.channel(),
+            user_id: event.user_id(),
+            user_is_connected,
+        }
+    }
+}

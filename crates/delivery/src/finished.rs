@@ -1,0 +1,76 @@
+//! The deliveries that ended, remembered for as long as one of them may be handed over again.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+/// Delivery ids that ended, bounded by age and by number. When it is full the oldest is forgotten early.
+///
+/// Ids are kept as 128-bit hashes: among a million of them two are the same with a chance of one in
+/// 10^26, and an id of any length costs the same.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    known: HashSet<u128>,
+    order: VecDeque<(Instant, u128)>,
+    keep: Duration,
+    capacity: usize,
+}
+
+// === impl Finished ===
+
+impl Finished {
+    /// Remembers each id for `keep`, and at most `capacity` of them.
+    pub(crate) fn new(keep: Duration, capacity: usize) -> Self {
+        Self { known: HashSet::new(), order: VecDeque::new(), keep, capacity: capacity.max(1) }
+    }
+
+    /// Remembers that this delivery ended.
+    pub(crate) fn insert(&mut self, id: &str, now: Instant) {
+        let id = hash(id);
+        if self.known.insert(id) {
+            self.order.push_back((now, id));
+        }
+        while let Some(&(since, oldest)) = self.order.front() {
+            if self.order.len() <= self.capacity && now.duration_since(since) <= self.keep {
+                break;
+            }
+            self.order.pop_front();
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// Whether this delivery is known to have ended.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.known.contains(&hash(id))
+    }
+}
+
+fn hash(id: &str) -> u128 {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        salt.hash(&mut hasher);
+        id.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn what_ended_is_forgotten_by_age_and_by_number() {
+        let start = Instant::now();
+        let mut finished = Finished::new(Duration::from_secs(10), 2);
+        finished.insert("a", start);
+        finished.insert("b", start + Duration::from_secs(1));
+        finished.insert("b", start + Duration::from_secs(1));
+        assert!(finished.contains("a") && finished.contains("b") && !finished.contains("c"));
+        finished.insert("c", start + Duration::from_secs(2));
+        assert!(!finished.contains("a"), "full: the oldest went");
+        finished.insert("d", start + Duration::from_secs(12));
+        assert!(!finished.contains("b") && finished.contains("d"), "too old");
+    }
+}

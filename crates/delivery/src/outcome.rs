@@ -1,0 +1,102 @@
+//! The records of how a delivery ended: its finalize event, and for a failure its dead letter.
+
+use chatbus_bus::{Message, Record};
+use chatbus_event::{DeadLetter, Event, Family, Finalize, Timestamp, Topic, names};
+
+use crate::decide::Ending;
+use crate::ticket::Ticket;
+
+/// What is published when a delivery ends, in this order.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    /// Where the finalize event goes.
+    pub(crate) topic: Topic,
+    /// The finalize event.
+    pub(crate) finalize: Message,
+    /// Where a copy of it goes.
+    pub(crate) copy_to: Option<Topic>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The outcome of a delivery; `event` when its body is one. Goes to the event's
+    /// `finalizationDestination` if that is a finalizer topic, with a copy to its `replyTo` if that is
+    /// a topic we know: a text from outside never becomes a topic.
+    pub(crate) fn of(
+        ticket: &Ticket,
+        record: &Record,
+        event: Option<&Event>,
+        ending: &Ending,
+        source: &str,
+        known_topics: &[Topic],
+        now: Timestamp,
+    ) -> Self {
+        let attributes = &record.message.attributes;
+        let correlation_id = event
+            .and_then(Event::correlation_id)
+            .or_else(|| attributes.get(names::CORRELATION_ID).map(str::to_owned))
+            .unwrap_or_else(|| ticket.id.to_string());
+        let mut finalize = Finalize {
+            correlation_id,
+            delivery_id: ticket.id.to_string(),
+            destination: ticket.origin.to_string(),
+            delivered_at: now,
+            status: ending.status(),
+            provider_message_id: None,
+            error: None,
+            attempts: ticket.attempts.clone(),
+            candidates: event.and_then(|event| event.member("candidates")),
+            annotations: event.and_then(|event| event.member("annotations")),
+        };
+        match ending {
+            Ending::Sent { provider_message_id } => {
+                finalize.provider_message_id.clone_from(provider_message_id);
+            }
+            Ending::Accepted => {}
+            Ending::Failed { error, .. } => finalize.error = Some(error.clone()),
+        }
+        let message = Message::new(
+            finalize.message_id(),
+            finalize.attributes(source, attributes.get(names::TRACEPARENT)),
+            finalize.body(),
+        );
+        let asked = event.and_then(Event::finalization_destination).and_then(|text| Topic::parse(&text).ok());
+        let topic =
+            asked.filter(|topic| topic.family() == Family::Finalizer).unwrap_or_else(Topic::finalizer);
+        // On another finalizer topic a copy would be a second outcome.
+        let copy_to =
+            event.and_then(Event::reply_to).and_then(|text| Topic::parse(&text).ok()).filter(|to| {
+                match to.family() {
+                    Family::Finalizer | Family::Lane => false,
+                    Family::Other => known_topics.contains(to),
+                    _ => true,
+                }
+            });
+        Self { topic, finalize: message, copy_to }
+    }
+}
+
+/// The dead letter of a failed delivery.
+pub(crate) fn dead_letter(
+    ticket: &Ticket,
+    record: &Record,
+    ending: &Ending,
+    source: &str,
+    now: Timestamp,
+) -> Option<Message> {
+    let Ending::Failed { reason, error } = ending else { return None };
+    let letter = DeadLetter {
+        key: &ticket.id,
+        original: &record.message.body,
+        reason: *reason,
+        error: Some(error.clone()),
+        source,
+        attempts: &ticket.attempts,
+        at: now,
+    };
+    let id = letter.message_id();
+    let (mut attributes, body) = letter.encode();
+    attributes.set(names::DELIVERY_ID, &*ticket.id);
+    Some(Message::new(id, attributes, body))
+}
