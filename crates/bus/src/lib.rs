@@ -45,7 +45,7 @@ pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settl
 pub use error::{BusError, BusErrorKind};
 pub use factory::{BusFactory, OpenContext, OpenError};
 pub use handler::{Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement};
-pub use memory::{MemoryBus, MemoryConfig, MemoryStore};
+pub use memory::{MemoryBus, MemoryConfig, MemoryFactory, MemoryStore};
 pub use message::{Message, Record};
 pub use receipt::{Receipt, Stored};
 pub use subscription::{Group, InvalidGroup, Scan, ScanFrom, ScanTopics, Subscription};

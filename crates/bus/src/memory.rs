@@ -5,6 +5,7 @@
 //! processes, and the store can be put out of reach.
 
 mod consumer;
+mod factory;
 mod group;
 mod ids;
 mod space;
@@ -22,6 +23,7 @@ use consumer::{MemoryConsumer, MemoryRecords};
 use space::{Now, Space};
 use store::Link;
 
+pub use factory::MemoryFactory;
 pub use store::MemoryStore;
 
 use crate::{

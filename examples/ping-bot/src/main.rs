@@ -1,2 +1,0 @@
-//! The smallest bot.
-fn main() {}
