@@ -1,0 +1,290 @@
+//! The connection to Twitch's IRC as a pure state machine, over all of its connections.
+//!
+//! It is fed what happened and when, and says what to do: connect, write, close, publish a line, give
+//! a verdict. It outlives connections, because what Twitch counts does: joins and messages are limited
+//! by account. It reads no clock, does no I/O, and holds nothing that is keyed from outside: channels
+//! are the configured ones.
+//!
+//! Which lines are events: a line that answers what the session itself asked for (its capabilities,
+//! its login, its joins, its PINGs, its messages) is the session's, every other line is published. So
+//! a line that nobody here knows is kept rather than lost.
+
+mod answers;
+mod connection;
+mod join;
+mod lane;
+mod lines;
+mod sending;
+mod watchdog;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chatbus_connector::{Availability, ConnectionState, Verdict};
+use chatbus_event::Entropy;
+use chatbus_runtime::Backoff;
+use secrecy::SecretString;
+
+use super::budget::Budget;
+use super::grammar::Message;
+use super::limits::{
+    JOIN_WINDOW, JOINS_PER_WINDOW, LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX, SEND_WINDOW, SENDS_PER_WINDOW,
+    SENDS_PER_WINDOW_MODERATOR,
+};
+use super::outgoing::{Frame, Ticket};
+use connection::Phase;
+use join::Join;
+use lane::Lane;
+
+/// What a session is made from.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// The account; without one the session only reads.
+    pub account: Option<Account>,
+    /// Channels to be in, as [`channel_name`](crate::channel_name) gives them.
+    pub channels: Vec<Arc<str>>,
+    /// Whether messages are paced. Joins always are.
+    pub paced: bool,
+    /// The first wait before a reconnect.
+    pub reconnect_initial: Duration,
+    /// The longest one.
+    pub reconnect_max: Duration,
+}
+
+/// An account to log in with.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The login, lower case.
+    pub login: String,
+    /// The user access token, with or without `oauth:`.
+    pub token: SecretString,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The transport is there.
+    Connected,
+    /// The transport could not be made; or it ended. Why, for people.
+    Closed(&'a str),
+    /// A line was read.
+    Line(&'a Message<'a>),
+    /// Bytes were read that are no message.
+    Noise,
+    /// Something is to be said.
+    Say(Say),
+    /// All bytes of a frame with this ticket are with the kernel.
+    Written(Ticket),
+    /// A frame with this ticket was not written, and no byte of it will be.
+    Withheld(Ticket),
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to be said in one channel, in parts that each fit.
+#[derive(Debug, Clone)]
+pub struct Say {
+    /// Names it.
+    pub ticket: Ticket,
+    /// Where.
+    pub channel: Arc<str>,
+    /// What, as [`text::messages`](super::text::messages) gives it; not empty.
+    pub parts: Vec<String>,
+    /// The message that this answers.
+    pub reply_to: Option<Arc<str>>,
+    /// When it is given up.
+    pub deadline: Instant,
+    /// Whether an earlier attempt may have gone out.
+    pub may_have_been_sent: bool,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Make a transport. Answered with `Connected` or `Closed`.
+    Connect,
+    /// Write this, after all that was to be written before.
+    Write(Frame),
+    /// End the transport, or the making of it. Not answered.
+    Close,
+    /// The line that was just fed in is an event.
+    Publish,
+    /// The line that was just fed in is the USERSTATE for this message of ours, which is an event.
+    PublishOwn(Own),
+    /// What became of a [`Say`].
+    Verdict(Ticket, Verdict),
+    /// Something that operators see.
+    News(News),
+}
+
+/// A message of our own that Twitch took. Twitch does not send it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Names the send.
+    pub ticket: Ticket,
+    /// Which part of it, from 0.
+    pub part: usize,
+    /// Where.
+    pub channel: Arc<str>,
+    /// What viewers read.
+    pub text: String,
+    /// Whether it was an action.
+    pub is_action: bool,
+    /// The platform's id, where it told one.
+    pub id: Option<String>,
+}
+
+/// A change that operators see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The connection's state.
+    State(ConnectionState),
+    /// A connection was made again.
+    Reconnected,
+    /// The account logged in, or is told its user id.
+    LoggedIn {
+        /// The account's id, once it is known.
+        user_id: Option<String>,
+    },
+    /// The account cannot log in.
+    LoginRefused,
+    /// We are in a channel.
+    Joined(Arc<str>),
+    /// We are no longer in a channel.
+    Left(Arc<str>),
+    /// A channel will not have us.
+    Refused {
+        /// The channel.
+        channel: Arc<str>,
+        /// The platform's code, or `no_answer`.
+        code: String,
+    },
+    /// The server answered a PING.
+    Pong(Duration),
+    /// Something went wrong.
+    Trouble {
+        /// A stable code.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// What may be said has changed: a role, a room's mode.
+    Allowance,
+    /// The platform refused a message with a code that no row of the table has.
+    UnknownRefusal(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    nick: String,
+    entropy: Arc<dyn Entropy>,
+    phase: Phase,
+    /// Since when there is no connection that is logged in.
+    down_since: Instant,
+    connected_before: bool,
+    backoff: Backoff,
+    login_backoff: Backoff,
+    joins: Budget,
+    sends: Budget,
+    sends_as_moderator: Budget,
+    channels: BTreeMap<Arc<str>, Channel>,
+    tickets: BTreeMap<Ticket, Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    join: Join,
+    lane: Lane,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// A session that will connect at its first tick.
+    pub fn new(config: SessionConfig, entropy: Arc<dyn Entropy>, now: Instant) -> Self {
+        let nick = match &config.account {
+            Some(account) => account.login.to_ascii_lowercase(),
+            // The name by which Twitch knows readers without an account.
+            None => format!("justinfan{}", 10_000 + entropy.next_u64() % 80_000),
+        };
+        let channels = config
+            .channels
+            .iter()
+            .map(|name| (Arc::clone(name), Channel { join: Join::new(now), lane: Lane::default() }))
+            .collect();
+        Self {
+            nick,
+            entropy,
+            phase: Phase::Waiting { until: now },
+            down_since: now,
+            connected_before: false,
+            backoff: Backoff::new(config.reconnect_initial, config.reconnect_max),
+            login_backoff: Backoff::new(LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX),
+            joins: Budget::new(JOINS_PER_WINDOW, JOIN_WINDOW),
+            sends: Budget::new(SENDS_PER_WINDOW, SEND_WINDOW),
+            sends_as_moderator: Budget::new(SENDS_PER_WINDOW_MODERATOR, SEND_WINDOW),
+            channels,
+            tickets: BTreeMap::new(),
+            config,
+        }
+    }
+
+    /// Takes in what happened, and appends what there is to do.
+    pub fn on(&mut self, input: Input<'_>, now: Instant, out: &mut Vec<Output>) {
+        match input {
+            Input::Connected => self.connected(now, out),
+            Input::Closed(why) => self.closed("connection_lost", why, now, out),
+            Input::Line(message) => self.line(message, now, out),
+            Input::Noise => self.heard(now),
+            Input::Say(say) => self.say(say, now, out),
+            Input::Written(ticket) => self.written(ticket, now),
+            Input::Withheld(ticket) => self.withheld(ticket, now, out),
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When the next [`Input::Tick`] is due, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let channels =
+            self.channels.values().flat_map(|channel| [channel.lane.deadline(), channel.join.deadline()]);
+        let waits_for_budget =
+            self.is_online() && self.channels.values().any(|channel| channel.join.is_wanted());
+        let joins = if waits_for_budget { self.joins.free_at() } else { None };
+        channels.chain([self.phase.deadline(), joins]).flatten().min()
+    }
+
+    /// Whether something could be said in this channel now.
+    pub fn availability(&self, channel: &str, now: Instant) -> Availability {
+        let Some(state) = self.channels.get(channel).filter(|_| self.config.account.is_some()) else {
+            return Availability::Unserved;
+        };
+        if state.join.refusal().is_some() {
+            return Availability::Unserved;
+        }
+        if !self.is_online() {
+            return Availability::Disconnected { since: self.down_since };
+        }
+        let Some(open_from) = state.join.open_from() else {
+            return Availability::Disconnected { since: state.join.out_since() };
+        };
+        let next = Some(open_from).filter(|open| *open > now).max(self.allowed_from(&state.lane, now));
+        next.map_or(Availability::Ready, Availability::NotBefore)
+    }
+
+    /// The name we are known by on this server.
+    pub fn nick(&self) -> &str {
+        &self.nick
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.tick_connection(now, out);
+        self.tick_joins(now, out);
+        self.tick_sending(now, out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

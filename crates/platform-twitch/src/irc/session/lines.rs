@@ -1,0 +1,169 @@
+//! Which line means what, and whose it is.
+
+use std::time::{Duration, Instant};
+
+use super::connection::Phase;
+use super::{News, Output, Session};
+use crate::irc::grammar::Message;
+use crate::irc::outgoing::Frame;
+use crate::irc::verdict;
+
+// === impl Session ===
+
+impl Session {
+    /// One line from the server.
+    pub(super) fn line(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) {
+        self.heard(now);
+        if !self.takes(message, now, out) {
+            // What follows from the line comes after the line itself.
+            out.push(Output::Publish);
+        }
+        if message.is("RECONNECT") {
+            self.asked_to_reconnect(now, out);
+        }
+        if message.is("NOTICE") {
+            self.notice(message, now, out);
+        }
+    }
+
+    /// Acts on a line. Gives whether it answers something that the session itself asked for.
+    fn takes(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
+        match message.command() {
+            "PRIVMSG" => self.is_echo(message, now),
+            "PING" => {
+                out.push(Output::Write(Frame::pong(message.last_param().unwrap_or_default())));
+                false
+            }
+            "PONG" => self.pong(message, now, out),
+            "CAP" => self.capabilities(message, now, out),
+            "001" => self.welcome(message, now, out),
+            "366" if self.is_to_us(message) => {
+                self.joined(message.param(1).unwrap_or_default(), false, now, out);
+                true
+            }
+            "JOIN" if self.is_from_us(message) => {
+                self.joined(message.param(0).unwrap_or_default(), false, now, out);
+                true
+            }
+            "PART" if self.is_from_us(message) => {
+                self.parted(message.param(0).unwrap_or_default(), now, out);
+                true
+            }
+            "ROOMSTATE" => {
+                self.room_state(message, now, out);
+                false
+            }
+            "USERSTATE" => self.user_state(message, now, out),
+            "GLOBALUSERSTATE" => {
+                if let Some(user_id) = message.tag("user-id").map(str::to_owned) {
+                    out.push(Output::News(News::LoggedIn { user_id: Some(user_id) }));
+                }
+                false
+            }
+            "CLEARCHAT" => {
+                self.silenced(message, now);
+                false
+            }
+            numeric if numeric.len() == 3 && numeric.bytes().all(|b| b.is_ascii_digit()) => {
+                self.is_to_us(message)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_to_us(&self, message: &Message<'_>) -> bool {
+        message.param(0).is_some_and(|nick| nick.eq_ignore_ascii_case(&self.nick))
+    }
+
+    fn is_from_us(&self, message: &Message<'_>) -> bool {
+        let nick = message.prefix().and_then(|prefix| prefix.nick);
+        nick.is_some_and(|nick| nick.eq_ignore_ascii_case(&self.nick))
+    }
+
+    fn pong(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
+        let Phase::Online(online) = &mut self.phase else { return false };
+        let Some(latency) = online.watchdog.pong(message, now) else { return false };
+        out.push(Output::News(News::Pong(latency)));
+        self.tick_sending(now, out);
+        true
+    }
+
+    fn capabilities(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
+        let open = match &mut self.phase {
+            Phase::LoggingIn(login) => &mut login.asked_capabilities,
+            Phase::Online(online) => &mut online.asked_capabilities,
+            _ => return false,
+        };
+        let answer = message.param(1).unwrap_or_default();
+        let is_refused = answer.eq_ignore_ascii_case("NAK");
+        if !*open || !(is_refused || answer.eq_ignore_ascii_case("ACK")) {
+            return false;
+        }
+        *open = false;
+        if is_refused {
+            let message = "the server refused the capabilities; going on without tags".to_owned();
+            out.push(Output::News(News::Trouble { code: "capabilities_refused", message }));
+        }
+        self.advance_login(now, out);
+        true
+    }
+
+    fn welcome(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
+        let Phase::LoggingIn(login) = &mut self.phase else { return self.is_to_us(message) };
+        login.is_welcome = true;
+        self.advance_login(now, out);
+        true
+    }
+
+    fn room_state(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) {
+        let channel = message.param(0).unwrap_or_default();
+        self.joined(channel, true, now, out);
+        if self.entry(channel).is_some_and(|(_, channel)| channel.lane.room(message)) {
+            out.push(Output::News(News::Allowance));
+        }
+    }
+
+    fn user_state(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
+        let nick = self.nick.clone();
+        let channel = message.param(0).unwrap_or_default();
+        let Some((name, state)) = self.entry(channel) else { return false };
+        let is_own_channel = *name.trim_start_matches('#') == nick;
+        let is_answer_to_join = state.join.is_asked();
+        if state.lane.role(message, is_own_channel) {
+            out.push(Output::News(News::Allowance));
+        }
+        if is_answer_to_join {
+            self.joined(&name, false, now, out);
+            return false;
+        }
+        self.delivered(&name, message, now, out)
+    }
+
+    /// We were timed out: the platform would refuse everything until that ends.
+    fn silenced(&mut self, message: &Message<'_>, now: Instant) {
+        let target = message.param(1).unwrap_or_default();
+        if !target.eq_ignore_ascii_case(&self.nick) {
+            return;
+        }
+        let Some(seconds) = message.tag("ban-duration").and_then(|s| s.parse::<u32>().ok()) else { return };
+        if let Some((_, channel)) = self.entry(message.param(0).unwrap_or_default()) {
+            channel.lane.silence(now + Duration::from_secs(u64::from(seconds)));
+        }
+    }
+
+    fn notice(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) {
+        let text = message.last_param().unwrap_or_default();
+        if matches!(&self.phase, Phase::LoggingIn(login) if !login.is_welcome) {
+            if verdict::refuses_login(text).is_some() {
+                self.login_refused(text, now, out);
+            }
+            return;
+        }
+        let Some(code) = message.tag("msg-id") else { return };
+        let channel = message.param(0).unwrap_or_default();
+        self.refused(channel, code, text, now, out);
+        if verdict::refuses_join(code) {
+            self.join_refused(channel, code, now, out);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The session as tables: what happens, and what it does about it, with fake time.
+
+mod connection;
+mod joining;
+mod sending;
+mod soak;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chatbus_connector::{Availability, ConnectionState, PermanentReason, Verdict};
+use chatbus_event::{Clock as _, Timestamp};
+use chatbus_testkit::{FakeClock, SeededEntropy};
+
+use super::*;
+use crate::irc::grammar::Message;
+
+/// A session with its clock, and what it did last.
+struct Bench {
+    session: Session,
+    clock: FakeClock,
+    out: Vec<Output>,
+}
+
+impl Bench {
+    fn of(account: bool, channels: &[&str], paced: bool) -> Self {
+        let clock = FakeClock::at(Timestamp::EPOCH);
+        let config = SessionConfig {
+            account: account
+                .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
+            channels: channels.iter().map(|name| Arc::from(*name)).collect(),
+            paced,
+            reconnect_initial: Duration::from_secs(1),
+            reconnect_max: Duration::from_secs(30),
+        };
+        let session = Session::new(config, Arc::new(SeededEntropy::new(1)), clock.instant());
+        Self { session, clock, out: Vec::new() }
+    }
+
+    /// An account that is in `#a` and may speak there.
+    fn ready() -> Self {
+        let mut bench = Self::of(true, &["#a", "#b"], true);
+        bench.go_online();
+        bench.join("#a");
+        bench.join("#b");
+        bench.wait(Duration::from_millis(10));
+        bench
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    fn on(&mut self, input: Input<'_>) -> &[Output] {
+        self.out.clear();
+        let now = self.now();
+        self.session.on(input, now, &mut self.out);
+        &self.out
+    }
+
+    fn line(&mut self, line: &str) -> &[Output] {
+        let message = Message::parse(line).unwrap();
+        self.on(Input::Line(&message))
+    }
+
+    /// Lets time pass, ticking whenever the session asks for it. Gives all that it did.
+    fn wait(&mut self, by: Duration) -> Vec<Output> {
+        let end = self.now() + by;
+        let mut all = Vec::new();
+        for _ in 0..10_000 {
+            let next = self.session.next_deadline().filter(|at| *at <= end).unwrap_or(end);
+            self.clock.advance(next.saturating_duration_since(self.now()));
+            let now = self.now();
+            self.session.on(Input::Tick, now, &mut all);
+            if now >= end {
+                return all;
+            }
+        }
+        panic!("the session asks for ticks without end");
+    }
+
+    fn go_online(&mut self) {
+        self.on(Input::Tick);
+        assert!(self.out.contains(&Output::Connect));
+        self.on(Input::Connected);
+        self.line(":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
+        let nick = self.session.nick().to_owned();
+        self.line(&format!(":tmi.twitch.tv 001 {nick} :Welcome, GLHF!"));
+        assert!(self.session.is_online());
+    }
+
+    fn join(&mut self, channel: &str) {
+        let nick = self.session.nick().to_owned();
+        self.line(&format!(":{nick}!{nick}@{nick}.tmi.twitch.tv JOIN {channel}"));
+        self.line(&format!("@mod=0 :tmi.twitch.tv USERSTATE {channel}"));
+        self.line(&format!("@room-id=1;slow=0 :tmi.twitch.tv ROOMSTATE {channel}"));
+    }
+
+    fn request(&self, ticket: u64, channel: &str, parts: &[&str]) -> Say {
+        Say {
+            ticket: Ticket(ticket),
+            channel: channel.into(),
+            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+            reply_to: None,
+            deadline: self.now() + Duration::from_secs(60),
+            may_have_been_sent: false,
+        }
+    }
+
+    fn say(&mut self, ticket: u64, text: &str) -> &[Output] {
+        let say = self.request(ticket, "#a", &[text]);
+        self.on(Input::Say(say))
+    }
+
+    /// Says it and hands the bytes to the kernel; gives the line.
+    fn say_written(&mut self, ticket: u64, text: &str) -> String {
+        self.say(ticket, text);
+        let line = written(&self.out).join("");
+        assert!(line.contains("PRIVMSG"), "{:?}", self.out);
+        self.on(Input::Written(Ticket(ticket)));
+        line
+    }
+
+    fn pong(&mut self, out: &[Output]) -> &[Output] {
+        let ping = written(out).into_iter().rfind(|line| line.starts_with("PING")).unwrap();
+        let token = ping.trim_end().trim_start_matches("PING :").to_owned();
+        self.line(&format!(":tmi.twitch.tv PONG tmi.twitch.tv :{token}"))
+    }
+}
+
+/// The lines that are to be written.
+fn written(out: &[Output]) -> Vec<String> {
+    let frames = out.iter().filter_map(|output| match output {
+        Output::Write(frame) => Some(String::from_utf8_lossy(&frame.bytes).into_owned()),
+        _ => None,
+    });
+    frames.collect()
+}
+
+fn verdicts(out: &[Output]) -> Vec<&Verdict> {
+    out.iter()
+        .filter_map(|o| if let Output::Verdict(_, verdict) = o { Some(verdict) } else { None })
+        .collect()
+}
+
+fn states(out: &[Output]) -> Vec<ConnectionState> {
+    let states = out.iter().filter_map(|output| match output {
+        Output::News(News::State(state)) => Some(*state),
+        _ => None,
+    });
+    states.collect()
+}
+
+fn troubles(out: &[Output]) -> Vec<&'static str> {
+    let codes = out.iter().filter_map(|output| match output {
+        Output::News(News::Trouble { code, .. }) => Some(*code),
+        _ => None,
+    });
+    codes.collect()
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
