@@ -87,6 +87,7 @@ macro_rules! conformance_promises {
             a_prefix_separates_and_is_never_seen
             a_message_over_the_limit_is_refused_and_disturbs_nothing
             publishes_from_one_place_are_stored_in_their_order
+            a_dropped_receipt_changes_nothing
             members_of_a_group_share_its_messages
             every_group_gets_every_message
             each_instance_gets_a_copy_of_its_own
@@ -97,6 +98,7 @@ macro_rules! conformance_promises {
             a_member_gets_messages_in_order
             topics_of_one_family_are_apart
             a_thousand_messages_through_a_small_window_arrive_once_each
+            waiting_for_a_delivery_can_be_given_up
             a_member_holds_no_more_than_it_asked_for
             a_member_that_leaves_gives_back_what_it_held
             lag_counts_what_is_not_settled

@@ -1,6 +1,7 @@
 //! Who gets which message, and in which order.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chatbus_event::Topic;
@@ -8,7 +9,7 @@ use futures::future::{Either, select};
 
 use super::check::{
     DEADLINE, QUIET, declare, eventually, id_of, join, kept_ids, next, next_n, nothing_comes, put, put_many,
-    settle, take, take_n, topic,
+    settle, take, take_n, topic, within,
 };
 use super::harness::{Harness, HarnessExt};
 use crate::{Lag, Settlement};
@@ -164,6 +165,48 @@ pub async fn a_thousand_messages_through_a_small_window_arrive_once_each<H: Harn
     assert_eq!(got.iter().collect::<BTreeSet<_>>().len(), 1000, "one came twice");
     assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), sent.into_iter().collect());
     nothing_comes(&mut member, QUIET, "all were acknowledged").await;
+    bus.close().await;
+}
+
+/// Giving up waiting for a delivery loses none.
+pub async fn waiting_for_a_delivery_can_be_given_up<H: Harness + ?Sized>(harness: &H) {
+    let bus = harness.open().await;
+    let topic = Topic::ingress();
+    let mut member = join(&bus, &topic, "readers", 8).await;
+    let given_up = AtomicU32::new(0);
+    let publisher = async {
+        let mut sent = Vec::new();
+        for i in 0..20 {
+            let waits = || async { (given_up.load(Ordering::SeqCst) > i).then_some(()) };
+            eventually("waits are given up", waits).await;
+            sent.extend(put_many(&bus, &topic, &format!("batch-{i:02}"), 10).await);
+        }
+        sent
+    };
+    let reader = async {
+        let mut got = Vec::new();
+        let all = within("all of them", async {
+            while got.len() < 200 {
+                // Sometimes at once, sometimes after a while: a wait can be anywhere when it ends.
+                let patience = Duration::from_micros(u64::from(given_up.load(Ordering::SeqCst) % 5) * 300);
+                match tokio::time::timeout(patience, member.next()).await {
+                    Ok(delivery) => {
+                        let delivery = delivery.expect("the bus is open");
+                        assert_eq!(delivery.deliveries(), 1, "it had to be delivered again");
+                        got.push(id_of(&delivery));
+                        settle(delivery, Settlement::Ack).await;
+                    }
+                    Err(_) => {
+                        given_up.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        all.await;
+        got
+    };
+    let (sent, got) = futures::join!(publisher, reader);
+    assert_eq!(got, sent);
     bus.close().await;
 }
 

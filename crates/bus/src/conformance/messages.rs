@@ -189,6 +189,22 @@ pub async fn publishes_from_one_place_are_stored_in_their_order<H: Harness + ?Si
     bus.close().await;
 }
 
+/// Whoever does not wait for a receipt has published all the same.
+pub async fn a_dropped_receipt_changes_nothing<H: Harness + ?Sized>(harness: &H) {
+    let bus = harness.open().await;
+    let topic = Topic::ingress();
+    let mut expected = Vec::new();
+    for i in 0..50 {
+        let id = format!("unwaited-{i:04}");
+        drop(bus.publish(&topic, message(&id, id.clone())));
+        expected.push(id);
+    }
+    put(&bus, &topic, "waited").await;
+    expected.push("waited".to_owned());
+    assert_eq!(kept_ids(&bus, &topic).await, expected);
+    bus.close().await;
+}
+
 /// What another program publishes, without our id or attributes, is a message like any other.
 pub async fn a_third_partys_message_gets_an_id_of_its_own<H: ThirdParty + ?Sized>(harness: &H) {
     let bus = harness.open().await;

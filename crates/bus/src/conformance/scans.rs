@@ -35,6 +35,14 @@ pub async fn a_scan_begins_where_it_is_told<H: Harness + ?Sized>(harness: &H) {
     assert_eq!(ids(&kept(&bus, one(), ScanFrom::Last(2)).await), ["second", "third"]);
     assert_eq!(ids(&kept(&bus, one(), ScanFrom::Last(9)).await), ["first", "second", "third"]);
     assert!(kept(&bus, one(), ScanFrom::New).await.is_empty());
+
+    let scan = Scan { topics: one(), from: ScanFrom::Oldest, follow: false };
+    let mut begun = within("scan", bus.scan(scan)).await.expect("the bus scans");
+    put(&bus, &topic, "after-the-call").await;
+    for id in ["first", "second", "third"] {
+        assert_eq!(record(&mut begun).await, id);
+    }
+    assert!(within("the end", begun.next()).await.is_none(), "it goes on behind what was there at the call");
     bus.close().await;
 }
 

@@ -29,7 +29,8 @@ impl BusFactory for MemoryFactory {
     }
 
     async fn open(&self, _: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, OpenError> {
-        let config = MemoryConfig { prefix: cx.prefix, dedupe_window: cx.dedupe_window, ..MemoryConfig::default() };
+        let config =
+            MemoryConfig { prefix: cx.prefix, dedupe_window: cx.dedupe_window, ..MemoryConfig::default() };
         let dead_letters = Arc::new(EventDeadLetters::new(cx.source, cx.runtime.clone()));
         let bus: Arc<dyn Bus> =
             Arc::new(MemoryBus::new(&MemoryStore::default(), config, dead_letters.clone(), cx.runtime));

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const ME: u64 = 1;
@@ -102,5 +104,96 @@ fn what_is_forgotten_unread_is_lost_and_what_is_settled_held_or_removed_is_not()
         assert_eq!(f.state.lost(), lost, "{what}");
         assert_eq!(f.take(1000, ME).map(|t| t.0), Some(2), "{what}");
         assert!(!f.state.ack(1, ME), "{what}");
+    }
+}
+
+/// One step of a random life of a group; numbers pick among what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Publish,
+    Take(u64),
+    Ack(usize),
+    Retry(usize, u64),
+    GiveBack(usize),
+    Abandon(u64),
+    Forget(usize),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let session = 1..=2_u64;
+    let step = prop_oneof![
+        3 => Just(Step::Publish),
+        4 => session.clone().prop_map(Step::Take),
+        2 => any::<usize>().prop_map(Step::Ack),
+        2 => (any::<usize>(), 0..100_u64).prop_map(|(n, millis)| Step::Retry(n, millis)),
+        2 => any::<usize>().prop_map(Step::GiveBack),
+        1 => session.prop_map(Step::Abandon),
+        1 => any::<usize>().prop_map(Step::Forget),
+        2 => (0..100_u64).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 0..200)
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_each_message_is_settled_once_or_comes_again(steps in steps()) {
+        let mut f = Fixture::new();
+        f.kept.clear();
+        let (mut last, mut millis, mut lost) = (0, 0, 0);
+        let mut unsettled: BTreeSet<u64> = BTreeSet::new();
+        let mut held: Vec<(u64, u64)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Publish => {
+                    last += 1;
+                    f.kept.insert(last);
+                    unsettled.insert(last);
+                }
+                Step::Take(session) => {
+                    if let Some((seq, _, deliveries)) = f.take(millis, session) {
+                        prop_assert!(unsettled.contains(&seq), "{seq} came after it was settled or dropped");
+                        prop_assert!(!held.iter().any(|(h, _)| *h == seq), "{seq} is in two hands");
+                        prop_assert!(deliveries >= 1);
+                        held.push((seq, session));
+                    }
+                }
+                Step::Ack(n) if !held.is_empty() => {
+                    let (seq, session) = held.swap_remove(n % held.len());
+                    f.state.ack(seq, session);
+                    unsettled.remove(&seq);
+                }
+                Step::Retry(n, after) if !held.is_empty() => {
+                    let (seq, session) = held.swap_remove(n % held.len());
+                    f.state.retry(seq, session, f.at(millis + after));
+                }
+                Step::GiveBack(n) if !held.is_empty() => {
+                    let (seq, session) = held.swap_remove(n % held.len());
+                    f.state.give_back(seq, session);
+                }
+                Step::Abandon(session) => {
+                    f.state.abandon(session);
+                    held.retain(|(_, holder)| *holder != session);
+                }
+                Step::Forget(n) if !f.kept.is_empty() => {
+                    let seq = f.kept.iter().copied().nth(n % f.kept.len()).unwrap();
+                    f.kept.remove(&seq);
+                    let was_held = held.iter().any(|(h, _)| *h == seq);
+                    held.retain(|(h, _)| *h != seq);
+                    lost += u64::from(unsettled.remove(&seq) && !was_held);
+                    f.state.forget(seq, true);
+                }
+                Step::Wait(more) => millis += more,
+                Step::Ack(_) | Step::Retry(..) | Step::GiveBack(_) | Step::Forget(_) => {}
+            }
+        }
+        prop_assert_eq!(f.state.lost(), lost);
+        f.state.abandon(1);
+        f.state.abandon(2);
+        let mut rest = BTreeSet::new();
+        while let Some((seq, _, _)) = f.take(millis + 1000, ME) {
+            prop_assert!(rest.insert(seq), "{} came twice", seq);
+        }
+        prop_assert_eq!(rest, unsettled);
     }
 }
