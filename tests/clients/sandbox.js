@@ -33,14 +33,19 @@ export async function sent(channel, text) {
 
 /** Runs one client, with a limit; its exit code and last line say what came of it. */
 export function run(name, client) {
-  setTimeout(() => finish(`nothing more for ${LIMIT_MS / 1000} s, last: ${step}`), LIMIT_MS);
-  let step = 'start';
-  const finish = (problem) => {
-    console.log(problem ? `${name}: FAILED: ${problem}` : `${name}: passed`);
-    process.exit(problem ? 1 : 0);
+  let last = 'start';
+  const fail = (problem) => {
+    // Clients reject with errors, strings and nothing at all.
+    console.log(`${name}: FAILED after ${last}: ${problem?.stack ?? problem ?? 'no reason given'}`);
+    process.exit(1);
   };
-  process.on('unhandledRejection', (error) => finish(error?.stack ?? error));
-  client((now) => { step = now; }).then(() => finish(), (error) => finish(error.stack));
+  setTimeout(() => fail(`nothing more for ${LIMIT_MS / 1000} s`), LIMIT_MS);
+  process.on('unhandledRejection', fail);
+  process.on('uncaughtException', fail);
+  client((step) => { last = step; }).then(() => {
+    console.log(`${name}: passed`);
+    process.exit(0);
+  }, fail);
 }
 
 /** A promise with its resolve beside it. */
