@@ -1,1 +1,53 @@
-//! Fake platforms on real sockets, for demos, bot developers and tests.
+//! Fake platforms on real sockets: for demos, for bot developers, for tests and benchmarks.
+//!
+//! So far there is one platform, Twitch IRC over TCP and WebSocket ([`twitch_irc`]). Everything is
+//! steered by methods of [`SandboxHandle`] and [`TwitchIrc`](twitch_irc::TwitchIrc), or from any
+//! language over HTTP with the control API below; both do the same. Nothing is authenticated, so
+//! nothing listens anywhere but on loopback, and requests from web pages of other origins are refused.
+//!
+//! # Control API
+//!
+//! Bodies and answers are JSON, whatever the content type says. A request that makes no sense is
+//! answered 400 `{"error":"<field> <what is wrong>"}` and changes nothing. `WHO` is any of `connection`
+//! (number), `login`, `channel`; none of them means all connections. `since` is the `seq` of the last
+//! record seen, or a moment as RFC 3339. Optional fields stand in brackets.
+//!
+//! | request | body or query | does, and answers |
+//! |---|---|---|
+//! | `GET /` | | addresses and this table |
+//! | `POST /twitch/say` | `channel` `login` `text` `[tags]` `[count]` `[rate]` | a viewer speaks; `{n}` in the text is the message's number; `tags` sets tags, or with null leaves one out; answers `{messages:[{id,at,told}]}` when all is said |
+//! | `POST /twitch/raw` | `lines` or `file`, `[channel]` `[connection]` `[rate]` | exactly these bytes and CRLF to every connection logged in, or those in the channel; a line is a text or `{"hex":"…"}`; answers `{lines,bytes,connections}` |
+//! | `POST /twitch/flood` | `channel` `count` `[rate]` `[text_bytes]` | numbered chat lines as fast as clients read, or at a rate; answers `{sent,first_id,last_id,seconds}` |
+//! | `POST /twitch/viewers` | `channels` `[count]` `[rate]` `[seed]` | scripted viewers say so many lines; answers `{said:[{id,channel,login,text,at,told}],pings}` |
+//! | `POST /twitch/drop` | `[WHO]` `[reset]` | closes connections, with a TCP reset if asked; answers `{connections}` |
+//! | `POST /twitch/freeze` | `[WHO]` | stops reading and writing without closing; answers `{connections}` |
+//! | `POST /twitch/unfreeze` | `[WHO]` | goes on; answers `{connections}` |
+//! | `POST /twitch/reconnect` | `[WHO]` `[close_after_ms]` | sends RECONNECT, and closes later if asked; answers `{connections}` |
+//! | `POST /twitch/accept` | `on` | accepts new connections, or closes them at once |
+//! | `POST /twitch/refuse` | `code` `[channel]` `[count]` | the next `count` sends (all without it, 0 takes it back) get a NOTICE with this `msg-id` |
+//! | `POST /twitch/silence` | `channel` `[on]` | messages are accepted and their sender is told nothing |
+//! | `POST /twitch/slow-verdicts` | `channel` `ms` | USERSTATE and NOTICE come so much later |
+//! | `POST /twitch/channel` | `channel` `[slow_seconds]` `[followers_only_minutes]` `[subs_only]` `[emote_only]` `[suspended]` `[never_joins]` `[silent]` `[verdict_delay_ms]` | sets what is given; answers all modes |
+//! | `POST /twitch/role` | `channel` `login` `[moderator]` `[vip]` `[subscriber]` `[follower]` `[banned]` `[timeout_seconds]` | sets what is given |
+//! | `POST /twitch/ban` | `channel` `login` `[on]` | bans, or with `on:false` unbans |
+//! | `POST /twitch/suspend` | `channel` `[on]` | suspends a channel |
+//! | `POST /twitch/token` | `state` (`good` `bad` `expired`), `token` or `login` | logins with it, or of that account, fail from now on, or work again |
+//! | `POST /twitch/rules` | `[joins]` `[logins]` `[messages]` `[duplicates]` `[cut_long]` `[channel_gap_ms]` `[sink]` | switches limits; answers all |
+//! | `POST /twitch/reset` | `[drop]` | everything as at the start; connections stay unless dropped |
+//! | `GET /twitch/sent` | `[channel]` `[since]` | `[{seq,at,channel,login,text,tags,connection,accepted,code,id}]`, the newest 100,000; none are kept in sink mode |
+//! | `GET /twitch/connections` | | connections with their channels |
+//! | `GET /twitch/joins` | `[since]` | `[{seq,at,connection,login,channel,joined,code}]` |
+//! | `GET /twitch/logins` | `[since]` | `[{seq,at,connection,login,accepted,code}]` |
+//! | `GET /twitch/counters` | | sums since the start, and what arrived in sink mode |
+//!
+//! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
+//! to 64 MiB.
+
+mod config;
+mod control;
+mod sandbox;
+pub mod twitch_irc;
+pub mod viewers;
+
+pub use config::SandboxConfig;
+pub use sandbox::{Sandbox, SandboxHandle, StartError};

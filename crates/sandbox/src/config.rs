@@ -1,0 +1,38 @@
+//! What a sandbox is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where a sandbox listens, and its bounds. Only loopback addresses; port 0 is a free one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxConfig {
+    /// The control API.
+    pub control_addr: SocketAddr,
+    /// Twitch IRC over TCP.
+    pub irc_addr: SocketAddr,
+    /// Twitch IRC over WebSocket.
+    pub irc_ws_addr: SocketAddr,
+    /// IRC connections at one time; more are closed at once.
+    pub max_connections: usize,
+    /// Bytes that may wait for one connection; a client that is further behind is disconnected.
+    pub outbox_bytes: usize,
+    /// Between two PINGs of the server; a client silent from one to the next is disconnected.
+    pub ping_interval: Duration,
+}
+
+// === impl SandboxConfig ===
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            control_addr: free,
+            irc_addr: free,
+            irc_ws_addr: free,
+            max_connections: 4_096,
+            outbox_bytes: 8 * 1024 * 1024,
+            // Twitch: about five minutes.
+            ping_interval: Duration::from_secs(300),
+        }
+    }
+}
