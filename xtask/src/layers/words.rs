@@ -12,15 +12,8 @@ const ENVIRONMENT: [&str; 6] = ["var", "var_os", "vars", "vars_os", "set_var", "
 
 /// What starts a task or a thread by itself. Blocking work on the executor's own threads ends with
 /// its caller's wait, so `spawn_blocking` is none.
-const SPAWN: [&str; 7] = [
-    "tokio::spawn",
-    "task::spawn",
-    "task::spawn_local",
-    "thread::spawn",
-    "thread::Builder",
-    "thread::scope",
-    "Handle::current",
-];
+const SPAWN: [&str; 5] =
+    ["tokio::spawn", "task::spawn", "task::spawn_local", "thread::spawn", "thread::Builder"];
 
 /// Everything in one file that is not for its crate.
 pub(super) fn check(
@@ -57,6 +50,9 @@ pub(super) fn check(
                 wrong(at, "spawn", format!("{package} uses {call}"));
             }
         }
+        for at in method_spawns(&code.skeleton) {
+            wrong(at, "spawn", format!("{package} spawns without a name"));
+        }
     }
     found
 }
@@ -76,6 +72,33 @@ fn environment_reads(skeleton: &str) -> Vec<(usize, &'static str)> {
         );
     }
     found
+}
+
+/// Calls of `.spawn` with one argument: of a tracker, a set of tasks, a handle of the executor or a
+/// thread's builder. Ours has two, a name and the task; a process's has none.
+fn method_spawns(skeleton: &str) -> impl Iterator<Item = usize> + '_ {
+    let calls = skeleton.match_indices(".spawn(");
+    calls.filter(|(at, call)| arguments(&skeleton[at + call.len()..]) == 1).map(|(at, _)| at)
+}
+
+/// How many arguments stand before the bracket that closes the call.
+fn arguments(rest: &str) -> usize {
+    let (mut depth, mut commas, mut open) = (0_usize, 0, false);
+    for c in rest.chars() {
+        match c {
+            ')' | ']' | '}' if depth == 0 => break,
+            ')' | ']' | '}' => depth -= 1,
+            '(' | '[' | '{' => depth += 1,
+            _ => {}
+        }
+        if c == ',' && depth == 0 {
+            commas += 1;
+            open = false;
+        } else if !c.is_whitespace() {
+            open = true;
+        }
+    }
+    commas + usize::from(open)
 }
 
 /// Where a path stands as whole words.
@@ -142,17 +165,30 @@ mod tests {
 
     #[test]
     fn spawning_is_found_in_every_crate() {
-        for source in ["tokio::spawn(x)", "task::spawn(x)", "std::thread::spawn(x)", "thread::Builder::new()"]
-        {
+        for source in [
+            "tokio::spawn(x)",
+            "task::spawn(x)",
+            "std::thread::spawn(x)",
+            "thread::Builder::new()",
+            "tracker.spawn(x)",
+            "set.spawn(async move { a(b, c).await },)",
+            "Handle::current().spawn(x)",
+        ] {
             assert_eq!(found("chatbus", source).len(), 1, "{source}");
         }
     }
 
     #[test]
     fn being_handed_a_spawner_or_blocking_is_no_spawning() {
-        for source in
-            ["runtime.spawn(x)", "tokio::task::spawn_blocking(x)", "mytokio::spawn(x)", "// tokio::spawn"]
-        {
+        for source in [
+            "runtime.spawn(\"name\", async move { x(y).await });",
+            "spawner.spawn(name, Box::pin(task))",
+            "Command::new(\"sh\").spawn()",
+            "fn spawn(&self, task: Task) {}",
+            "tokio::task::spawn_blocking(x)",
+            "mytokio::spawn(x)",
+            "// tokio::spawn",
+        ] {
             assert!(found("bus", source).is_empty(), "{source}");
         }
     }
