@@ -1,0 +1,74 @@
+//! What a connector holds: takes its events, counts them, hands them to the pipeline.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use chatbus_connector::{Emit, Emitted, Inbound, Status};
+use chatbus_event::{Clock, Timestamp};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Counts for one platform what became of its events. Called once for a batch, never for a message.
+pub trait Tally: Send + Sync {
+    /// `published` more events are on the bus.
+    fn published(&self, published: u64);
+
+    /// `failed` more events are lost, or on the bus only as dead letters, for a stated reason.
+    fn failed(&self, failed: u64);
+}
+
+/// Events of one platform on their way into the pipeline.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) platform: &'static str,
+    /// When they were handed over: they count as read since then, by both clocks.
+    pub(crate) read_at: Instant,
+    pub(crate) wall: Timestamp,
+    pub(crate) events: Vec<Inbound>,
+}
+
+/// One platform's way into the pipeline.
+pub(crate) struct Emitter {
+    pub(crate) platform: &'static str,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// One permit for each event between here and the pipeline, which gives them back.
+    pub(crate) room: Arc<Semaphore>,
+    /// Holds as many batches as there are permits, so it is never what one waits for.
+    pub(crate) queue: mpsc::Sender<Batch>,
+    pub(crate) received: prometheus_client::metrics::counter::Counter,
+}
+
+/// More than this are handed over in parts, so that no one emitter fills the queue.
+const BATCH_EVENTS: usize = 128;
+
+// === impl Emitter ===
+
+#[async_trait]
+impl Emit for Emitter {
+    async fn emit(&self, mut events: Vec<Inbound>) -> Emitted {
+        self.received.inc_by(events.len() as u64);
+        let (read_at, wall) = (self.clock.instant(), self.clock.now());
+        while !events.is_empty() {
+            let rest = if events.len() > BATCH_EVENTS { events.split_off(BATCH_EVENTS) } else { Vec::new() };
+            let weight = u32::try_from(events.len()).unwrap_or(u32::MAX);
+            let Ok(permit) = self.room.acquire_many(weight).await else { return Emitted::Stopped };
+            permit.forget();
+            let batch = Batch { platform: self.platform, read_at, wall, events };
+            if self.queue.send(batch).await.is_err() {
+                return Emitted::Stopped;
+            }
+            events = rest;
+        }
+        if self.queue.is_closed() { Emitted::Stopped } else { Emitted::Taken }
+    }
+}
+
+impl Tally for Status {
+    fn published(&self, published: u64) {
+        self.count(|snapshot| snapshot.counters.published += published);
+    }
+
+    fn failed(&self, failed: u64) {
+        self.count(|snapshot| snapshot.counters.failed += failed);
+    }
+}
