@@ -24,7 +24,7 @@
 //!   its tasks, or with a kill switch it has for tests.
 //! * A store of one process at a time says `concurrent: false`; two instances are then two
 //!   subscriptions on one bus.
-//! * Tests wait for conditions, for at most 30 s each. `ack_wait` should be at most 2 s.
+//! * Tests wait for conditions, for at most 30 s each and three minutes in all. `ack_wait` should be at most 2 s.
 //!
 //! What the suite demands beyond the words of the contract, because the rest of chatbus leans on it:
 //! * On egress and lane topics a group begins with what is kept, so that a message for a reader who has
@@ -46,6 +46,8 @@ mod retention;
 mod scans;
 mod settling;
 
+#[doc(hidden)]
+pub use check::bounded;
 pub use crashes::*;
 pub use dedupe::*;
 pub use giving_up::*;
@@ -65,7 +67,7 @@ macro_rules! conformance_tests {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 let harness = $make;
-                $crate::conformance::$promise(&harness).await;
+                $crate::conformance::bounded($crate::conformance::$promise(&harness)).await;
             }
         )*
     };

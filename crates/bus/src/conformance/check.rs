@@ -19,6 +19,14 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long nothing must come, where nothing may. Longer than any driver's fetch or poll interval.
 pub(super) const QUIET: Duration = Duration::from_millis(700);
 
+/// How long one test may take in all: a call that never returns fails it instead of hanging it.
+const TEST_DEADLINE: Duration = Duration::from_secs(180);
+
+/// One whole test, within its deadline.
+pub async fn bounded(promise: impl Future<Output = ()>) {
+    assert!(timeout(TEST_DEADLINE, promise).await.is_ok(), "the test took longer than {TEST_DEADLINE:?}");
+}
+
 /// Polls until `probe` gives something; fails with `what` at the deadline.
 pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,

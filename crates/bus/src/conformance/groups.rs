@@ -29,7 +29,7 @@ pub async fn members_of_a_group_share_its_messages<H: Harness + ?Sized>(harness:
     settle(from_a, Settlement::Ack).await;
     settle(from_b, Settlement::Ack).await;
     while got.len() < 20 {
-        let delivery = match select(a.next(), b.next()).await {
+        let delivery = match within("a delivery", select(a.next(), b.next())).await {
             Either::Left((delivery, _)) | Either::Right((delivery, _)) => delivery,
         };
         let delivery = delivery.expect("the bus is open");

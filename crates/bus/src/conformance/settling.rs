@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatbus_event::Topic;
 
-use super::check::{QUIET, id_of, join, next, nothing_comes, put, put_many, settle, take, take_n};
+use super::check::{QUIET, id_of, join, next, nothing_comes, put, put_many, settle, take, take_n, within};
 use super::harness::{Harness, HarnessExt};
 use crate::Settlement;
 
@@ -128,7 +128,8 @@ pub async fn a_delivery_held_longer_than_the_ack_wait_is_not_redelivered<H: Harn
     settle(held, Settlement::Ack).await;
     nothing_comes(&mut idle, QUIET, "it was acknowledged").await;
     put(&bus, &topic, "next").await;
-    let next_one = futures::future::select(slow.next(), idle.next()).await.factor_first().0;
+    let either = futures::future::select(slow.next(), idle.next());
+    let next_one = within("a delivery", either).await.factor_first().0;
     assert_eq!(next_one.map(|d| id_of(&d)).as_deref(), Some("next"));
     bus.close().await;
     other.close().await;

@@ -383,14 +383,14 @@ async fn a_dead_letter_waits_for_the_bus_and_is_one_however_often_it_is_tried() 
     f.put(&topic, "bad", "").await;
     let failure = Failure { reason: Reason::InvalidEvent, code: "x".into(), message: "y".into() };
     for _ in 0..2 {
-        let delivery = member.next().await.unwrap();
+        let delivery = timeout(DEADLINE, member.next()).await.expect("it comes again").unwrap();
         f.store.disconnect();
         let settle = delivery.settle(Settlement::DeadLetter(failure.clone()));
         let too_late = timeout(DEADLINE, settle).await.expect("it gives up some time");
         assert!(too_late.is_err(), "settled without a store");
         f.store.connect();
     }
-    let delivery = member.next().await.unwrap();
+    let delivery = timeout(DEADLINE, member.next()).await.expect("it comes again").unwrap();
     f.store.disconnect();
     let (settled, ()) = futures::join!(delivery.settle(Settlement::DeadLetter(failure.clone())), async {
         tokio::time::sleep(Duration::from_secs(10)).await;
