@@ -12,6 +12,7 @@ mod ids;
 pub mod json;
 mod outcome;
 mod reason;
+pub mod schema;
 mod text;
 mod topic;
 mod view;

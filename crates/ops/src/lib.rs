@@ -1,1 +1,15 @@
-//! Health, readiness, metrics and the admin API.
+//! Health, readiness, metrics, debug views and the admin API: what an operator and the command
+//! line see of a running process, over HTTP.
+
+mod api;
+mod debug;
+mod guard;
+mod health;
+mod metrics;
+mod readiness;
+mod router;
+
+pub use api::send::{SendTarget, TargetParser};
+pub use guard::AdminGuard;
+pub use readiness::{Check, PlatformCheck, Readiness, ReadinessCheck, platform_check};
+pub use router::{Ops, PlatformView, router};
