@@ -5,7 +5,7 @@
 
 mod clock;
 mod entropy;
-mod nats;
+pub mod nats;
 mod runtime;
 
 pub use clock::FakeClock;
