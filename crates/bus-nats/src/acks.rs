@@ -1,0 +1,127 @@
+//! What the server answers to a publish, and what an error of JetStream means to us.
+
+use chatbus_bus::{BusError, BusErrorKind, Stored};
+use chatbus_event::Family;
+use serde::Deserialize;
+
+use crate::headers;
+use crate::wire::Inbound;
+
+/// An error of JetStream's API.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ApiError {
+    #[serde(default)]
+    pub(crate) code: u16,
+    #[serde(default)]
+    pub(crate) err_code: u32,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<ApiError>,
+}
+
+/// What nobody answers for.
+const UNSERVED: &str = "no JetStream stream takes it";
+
+/// Reads the answer to a publish.
+pub(crate) fn read(message: &Inbound, family: Family) -> Result<Stored, BusError> {
+    let what = || format!("publishing on {}", family.label());
+    if headers::status(&message.headers).is_some() {
+        return Err(BusError::closed(format!("{}: {UNSERVED}", what())));
+    }
+    let ack: Ack = serde_json::from_slice(&message.payload)
+        .map_err(|e| BusError::new(BusErrorKind::Refused, what()).caused_by(e))?;
+    match ack.error {
+        None => Ok(Stored { seq: ack.seq, duplicate: ack.duplicate }),
+        Some(error) => Err(error.into_bus_error(&what())),
+    }
+}
+
+/// Whether the answer was that no stream takes the message, so that the streams have to be looked at.
+pub(crate) fn is_unserved(error: &BusError) -> bool {
+    error.kind() == BusErrorKind::Closed && error.to_string().ends_with(UNSERVED)
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    /// The kind it is to us: one row for each of the server's codes that means something else than
+    /// "refused, try again".
+    pub(crate) fn kind(&self) -> BusErrorKind {
+        let says = |word: &str| self.description.contains(word);
+        match self.err_code {
+            // Message size exceeds maximum allowed.
+            10054 => BusErrorKind::TooLarge,
+            // Insufficient resources; memory, storage resources exceeded.
+            10023 | 10028 | 10047 => BusErrorKind::Full,
+            // The store failed; with these words because of the stream's own limits.
+            10077 if says("maximum bytes") || says("maximum messages") => BusErrorKind::Full,
+            // JetStream not enabled, for the account or at all; subjects overlap with another stream;
+            // replicas not supported in non-clustered mode or too many.
+            10039 | 10076 | 10065 | 10074 => BusErrorKind::Misconfigured,
+            // JetStream system temporarily unavailable; cluster not available, no leader.
+            10008 | 10009 => BusErrorKind::Closed,
+            _ => BusErrorKind::Refused,
+        }
+    }
+
+    pub(crate) fn into_bus_error(self, what: &str) -> BusError {
+        let kind = self.kind();
+        BusError::new(kind, format!("{what}: {} ({})", self.description, self.err_code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn answer(headers: &'static [u8], payload: &'static str) -> Result<Stored, BusError> {
+        let message = Inbound {
+            subject: "x".into(),
+            reply: None,
+            headers: Bytes::from_static(headers),
+            payload: Bytes::from_static(payload.as_bytes()),
+        };
+        read(&message, Family::Ingress)
+    }
+
+    #[test]
+    fn an_acknowledgement_says_the_place_and_whether_it_is_a_repeat() {
+        let stored = answer(b"", r#"{"stream":"S","seq":7,"domain":"d"}"#).unwrap();
+        assert_eq!(stored, Stored { seq: 7, duplicate: false });
+        let stored = answer(b"", r#"{"stream":"S","seq":7,"duplicate":true}"#).unwrap();
+        assert!(stored.duplicate);
+    }
+
+    #[test]
+    fn each_refusal_is_of_its_kind() {
+        let of = |code: u32, description: &str| ApiError { code: 0, err_code: code, description: description.into() };
+        for (error, kind) in [
+            (of(10077, "maximum bytes exceeded"), BusErrorKind::Full),
+            (of(10077, "maximum messages exceeded"), BusErrorKind::Full),
+            (of(10077, "disk on fire"), BusErrorKind::Refused),
+            (of(10054, "message size exceeds maximum allowed"), BusErrorKind::TooLarge),
+            (of(10023, "insufficient resources"), BusErrorKind::Full),
+            (of(10047, "insufficient storage resources available"), BusErrorKind::Full),
+            (of(10039, "jetstream not enabled for account"), BusErrorKind::Misconfigured),
+            (of(10008, "jetstream system temporarily unavailable"), BusErrorKind::Closed),
+            (of(1, "anything else"), BusErrorKind::Refused),
+        ] {
+            assert_eq!(error.kind(), kind, "{error:?}");
+        }
+        let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"S","seq":0}"#;
+        assert_eq!(answer(b"", full).unwrap_err().kind(), BusErrorKind::Full);
+        let unserved = answer(b"NATS/1.0 503\r\n\r\n", "").unwrap_err();
+        assert!(is_unserved(&unserved) && unserved.is_temporary());
+        assert!(answer(b"", "not json").is_err());
+    }
+}

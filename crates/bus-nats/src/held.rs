@@ -1,0 +1,154 @@
+//! What one member holds unsettled, and how each of it is settled.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatbus_bus::{BusError, BusErrorKind, Settler};
+use tokio::sync::Notify;
+
+use crate::link::Link;
+use crate::streams::nanos;
+
+/// How long the server may take to confirm an acknowledgement.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// One member's share.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pub(crate) link: Arc<Link>,
+    /// Stream and consumer, for what is counted per message.
+    pub(crate) consumer: Arc<str>,
+    /// Whether an acknowledgement waits for the server's word.
+    pub(crate) confirmed: bool,
+    /// Where each held message is settled, by its place.
+    held: Mutex<HashMap<u64, String>>,
+    /// Told each time one is settled.
+    pub(crate) freed: Notify,
+}
+
+/// One delivery's way back. Dropped unsettled it gives the message back.
+pub(crate) struct Hold {
+    share: Arc<Share>,
+    seq: u64,
+    settled: bool,
+}
+
+// === impl Share ===
+
+impl Share {
+    pub(crate) fn new(link: Arc<Link>, consumer: Arc<str>, confirmed: bool) -> Arc<Self> {
+        Arc::new(Self { link, consumer, confirmed, held: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// Takes a message into the share. `None` when it is held already: the server believed that we
+    /// died, as after its own restart. What is held is then settled where the newer delivery says.
+    pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: String) -> Option<Hold> {
+        let before = self.held().insert(seq, reply);
+        before.is_none().then(|| Hold { share: Arc::clone(self), seq, settled: false })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.held().len()
+    }
+
+    /// The lowest place that is held.
+    pub(crate) fn lowest(&self) -> Option<u64> {
+        self.held().keys().copied().min()
+    }
+
+    /// Tells the server that everything that is held is still in hand.
+    pub(crate) fn keep(&self) {
+        let Some(epoch) = self.link.current() else { return };
+        let replies: Vec<String> = self.held().values().cloned().collect();
+        for reply in replies {
+            // Without a connection the server will redeliver, and we drop what we hold already.
+            let _ = epoch.session.post(&reply, None, b"+WPI");
+        }
+    }
+
+    fn release(&self, seq: u64) -> Option<String> {
+        let reply = self.held().remove(&seq);
+        self.freed.notify_one();
+        reply
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    async fn tell(mut self, payload: &[u8]) -> Result<(), BusError> {
+        self.settled = true;
+        let reply = self.share.release(self.seq);
+        let (Some(reply), Some(epoch)) = (reply, self.share.link.current()) else {
+            return Err(BusError::closed("no connection to NATS to settle on"));
+        };
+        epoch.session.tell(&reply, payload).await
+    }
+
+    fn failures(&self) -> MutexGuard<'_, crate::failures::Failures> {
+        self.share.link.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Settler for Hold {
+    /// A work queue confirms, so that a settled message never comes again. Elsewhere the word
+    /// of a server that is killed right after is worth nothing, as it redelivers what it had
+    /// confirmed: there it is enough that the kernel has our acknowledgement, which costs no answer.
+    async fn ack(mut self: Box<Self>) -> Result<(), BusError> {
+        self.failures().forget(&self.share.consumer, self.seq);
+        if !self.share.confirmed {
+            return self.tell(b"+ACK").await;
+        }
+        let Some(epoch) = self.share.link.current() else {
+            return Err(BusError::closed("no connection to NATS to settle on"));
+        };
+        self.settled = true;
+        // Held until the answer, so that a slow one does not look like our death.
+        let reply = self.share.held().get(&self.seq).cloned().unwrap_or_default();
+        let answer = epoch.session.request(&reply, b"+ACK", CONFIRM).await;
+        self.share.release(self.seq);
+        if crate::headers::status(&answer?.headers).is_some() {
+            return Err(BusError::new(BusErrorKind::Refused, "the group is gone, and with it what it was told"));
+        }
+        Ok(())
+    }
+
+    async fn retry(self: Box<Self>, after: Duration) -> Result<(), BusError> {
+        self.failures().count(&self.share.consumer, self.seq);
+        if after.is_zero() {
+            return self.tell(b"-NAK").await;
+        }
+        self.tell(format!("-NAK {{\"delay\": {}}}", nanos(after)).as_bytes()).await
+    }
+
+    async fn give_back(self: Box<Self>) -> Result<(), BusError> {
+        self.tell(b"-NAK").await
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.settled {
+            // A confirmation that was no longer waited for.
+            self.share.held().remove(&self.seq);
+            self.share.freed.notify_one();
+            return;
+        }
+        if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current()) {
+            let _ = epoch.session.post(&reply, None, b"-NAK");
+        }
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").field("seq", &self.seq).finish_non_exhaustive()
+    }
+}

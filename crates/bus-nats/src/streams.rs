@@ -1,0 +1,241 @@
+//! One stream for each family of topics: what it is set to, and how it comes to be so.
+//!
+//! Egress and lane families refuse what is new when they are full; all others drop what is oldest.
+//! Egress families are work queues, so that an acknowledged message is gone even when the server is
+//! killed right after; a lane is a plain log that its owner removes from, because a work queue
+//! forgets the ids of removed messages over a restart. Every limit is stated, so that no default of
+//! a server decides anything.
+
+use chatbus_bus::{BusError, BusErrorKind};
+use chatbus_event::{Family, Topic};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::api::{self, ApiErrorOr, Settings};
+use crate::config::NatsConfig;
+use crate::headers::MAX_HEADER_BYTES;
+use crate::names::Names;
+use crate::wire::Session;
+
+/// Topics outside the known families, each a subject of one stream that is added when it is first
+/// used. Over this many something invents topics, and is refused.
+const MAX_OTHER_TOPICS: usize = 256;
+
+/// Holds the place of the first such topic: a stream without a subject listens on its own name.
+const OTHER_PLACEHOLDER: &str = "internal.other.v1";
+
+/// Two processes that add a topic at the same moment overwrite each other; each looks again.
+const ADD_ATTEMPTS: usize = 8;
+
+/// What a stream shrinks to at most where the servers cannot reserve what it asks for.
+const MIN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What JetStream never lets a stream change.
+const FIXED: [&str; 3] = ["retention", "storage", "max_consumers"];
+
+/// Whether a settled message leaves the stream.
+pub(crate) fn is_work_queue(family: Family) -> bool {
+    family.is_egress()
+}
+
+/// Whether the family holds messages until they are settled or removed.
+pub(crate) fn is_queue(family: Family) -> bool {
+    family.is_egress() || family == Family::Lane
+}
+
+/// Makes every family's stream as it should be.
+///
+/// # Errors
+/// `Misconfigured`, naming stream and setting, for what cannot be changed.
+pub(crate) async fn ensure_all(session: &Session, names: &Names, config: &NatsConfig) -> Result<(), BusError> {
+    api::account(session).await?;
+    try_join_all(Family::ALL.map(|family| ensure(session, names, config, family))).await.map(drop)
+}
+
+async fn ensure(session: &Session, names: &Names, config: &NatsConfig, family: Family) -> Result<(), BusError> {
+    let name = names.stream(family);
+    let mut subjects = names.subjects(family);
+    if family == Family::Other {
+        subjects.push(format!("{}{OTHER_PLACEHOLDER}", names.prefix()));
+    }
+    let mut wanted = settings(config, family, &name, &subjects);
+    if let Some(found) = api::stream(session, &name).await? {
+        return adjust(session, &name, family, &found.config, wanted).await;
+    }
+    loop {
+        match api::create_stream(session, &name, &wanted).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => {
+                let found = api::stream(session, &name).await?;
+                let found = found.ok_or_else(|| BusError::closed(format!("stream {name} comes and goes")))?;
+                return adjust(session, &name, family, &found.config, wanted).await;
+            }
+            Err(error) if error.is_no_room() => shrink(&name, &mut wanted, error)?,
+            Err(error) => return Err(error.into_bus_error(&format!("stream {name}"))),
+        }
+    }
+}
+
+/// JetStream reserves a stream's whole size when it is made. A server with less room gets smaller
+/// streams, which is said, instead of a bus that does not start.
+fn shrink(name: &str, wanted: &mut Settings, error: ApiErrorOr) -> Result<(), BusError> {
+    let bytes = wanted.get("max_bytes").and_then(Value::as_u64).unwrap_or(0) / 2;
+    if bytes < MIN_BYTES {
+        return Err(error.into_bus_error(&format!("stream {name}")));
+    }
+    tracing::warn!(
+        event = "bus.nats.stream_shrunk",
+        stream = name,
+        bytes,
+        reason = %error.into_bus_error("the servers have no room"),
+        "a stream is smaller than configured"
+    );
+    wanted.insert("max_bytes".into(), bytes.into());
+    Ok(())
+}
+
+async fn adjust(
+    session: &Session,
+    name: &str,
+    family: Family,
+    found: &Settings,
+    mut wanted: Settings,
+) -> Result<(), BusError> {
+    if family == Family::Other {
+        wanted.insert("subjects".into(), found.get("subjects").cloned().unwrap_or_default());
+    }
+    let different: Vec<String> =
+        wanted.iter().filter(|(key, value)| !same(found.get(*key), value)).map(|(key, _)| key.clone()).collect();
+    if different.is_empty() {
+        return Ok(());
+    }
+    let refuse = |key: &str, why: &str| {
+        let what = format!("stream {name} has another {key} than wanted, which {why}");
+        BusError::new(BusErrorKind::Misconfigured, what)
+    };
+    if let Some(key) = different.iter().find(|key| FIXED.contains(&key.as_str())) {
+        return Err(refuse(key, "cannot be changed; remove the stream or use another BUS_PREFIX"));
+    }
+    let mut settings = found.clone();
+    settings.extend(wanted.clone());
+    loop {
+        match api::update_stream(session, name, &settings).await {
+            Ok(_) => {
+                tracing::info!(event = "bus.nats.stream_updated", stream = name, changed = ?different, "a stream was changed");
+                return Ok(());
+            }
+            // It has as much as there is room for.
+            Err(error) if error.is_no_room() && settings.get("max_bytes") != found.get("max_bytes") => {
+                tracing::warn!(event = "bus.nats.stream_shrunk", stream = name, "a stream is smaller than configured");
+                settings.insert("max_bytes".into(), found.get("max_bytes").cloned().unwrap_or_default());
+            }
+            Err(ApiErrorOr::Api(error)) if error.kind() == BusErrorKind::Refused => {
+                let why = format!("the server does not change: {}", error.description);
+                return Err(refuse(&different.join(", "), &why));
+            }
+            Err(error) => return Err(error.into_bus_error(&format!("stream {name}"))),
+        }
+    }
+}
+
+/// Adds a topic of [`Family::Other`] to its stream.
+///
+/// # Errors
+/// `Refused` when there are too many.
+pub(crate) async fn add_other(session: &Session, names: &Names, topic: &Topic) -> Result<(), BusError> {
+    let name = names.stream(Family::Other);
+    let subject = Value::from(names.subject(topic).as_str());
+    for _ in 0..ADD_ATTEMPTS {
+        let Some(found) = api::stream(session, &name).await? else {
+            return Err(BusError::closed(format!("stream {name} is gone")));
+        };
+        let mut subjects = found.config.get("subjects").and_then(Value::as_array).cloned().unwrap_or_default();
+        if subjects.contains(&subject) {
+            return Ok(());
+        }
+        if subjects.len() >= MAX_OTHER_TOPICS {
+            let why = format!("{topic} would be topic {} beyond the known ones", MAX_OTHER_TOPICS + 1);
+            return Err(BusError::new(BusErrorKind::Refused, why));
+        }
+        subjects.push(subject.clone());
+        let mut settings = found.config;
+        settings.insert("subjects".into(), subjects.into());
+        api::update_stream(session, &name, &settings)
+            .await
+            .map_err(|e| e.into_bus_error(&format!("topic {topic}")))?;
+    }
+    Err(BusError::new(BusErrorKind::Refused, format!("topic {topic} is taken off as often as it is added")))
+}
+
+fn settings(config: &NatsConfig, family: Family, name: &str, subjects: &[String]) -> Settings {
+    let queue = is_queue(family);
+    let max_age = if queue { 0 } else { nanos(config.retention) };
+    let window = nanos(config.dedupe_window);
+    let json = json!({
+        "name": name,
+        "description": format!("chatbus: {}", family.label()),
+        "subjects": subjects,
+        "retention": if is_work_queue(family) { "workqueue" } else { "limits" },
+        "discard": if queue { "new" } else { "old" },
+        "storage": "file",
+        "num_replicas": config.replicas,
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_bytes": if queue { config.queue_bytes } else { config.retention_bytes },
+        "max_age": max_age,
+        "max_msg_size": config.max_message_bytes + MAX_HEADER_BYTES,
+        // The server takes no window longer than its messages live.
+        "duplicate_window": if max_age == 0 { window } else { window.min(max_age) },
+        "deny_delete": false,
+        "deny_purge": false,
+        "allow_rollup_hdrs": false,
+    });
+    match json {
+        Value::Object(settings) => settings,
+        _ => Settings::new(),
+    }
+}
+
+/// What a server leaves out is zero, false or empty.
+fn same(found: Option<&Value>, wanted: &Value) -> bool {
+    match found {
+        Some(found) => found == wanted,
+        None => matches!(wanted, Value::Bool(false) | Value::Null) || wanted.as_u64() == Some(0),
+    }
+}
+
+pub(crate) fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_states_every_limit() {
+        let config = NatsConfig::default();
+        for family in Family::ALL {
+            let s = settings(&config, family, "n", &[]);
+            let queue = matches!(family, Family::Egress | Family::InstanceEgress | Family::ApiEgress | Family::Lane);
+            assert_eq!(s["discard"], if queue { "new" } else { "old" }, "{family:?}");
+            assert_eq!(s["max_age"] == 0, queue, "{family:?}");
+            assert_eq!(s["retention"] == "workqueue", family.is_egress(), "{family:?}");
+            assert_eq!(s["duplicate_window"], 120_000_000_000_u64);
+            assert!(s["max_bytes"].as_u64().unwrap() > 0 && s["max_msg_size"].as_u64().unwrap() > 1 << 19);
+        }
+    }
+
+    #[test]
+    fn a_window_is_never_longer_than_what_it_remembers() {
+        let config = NatsConfig { retention: std::time::Duration::from_secs(1), ..NatsConfig::default() };
+        assert_eq!(settings(&config, Family::Ingress, "n", &[])["duplicate_window"], 1_000_000_000);
+    }
+
+    #[test]
+    fn what_a_server_leaves_out_is_its_default() {
+        assert!(same(None, &json!(0)) && same(None, &json!(false)) && !same(None, &json!(1)));
+        assert!(same(Some(&json!(3)), &json!(3)) && !same(Some(&json!("old")), &json!("new")));
+    }
+}

@@ -1,0 +1,465 @@
+//! One connection from its first byte to its end.
+//!
+//! Two tasks move bytes: the writer takes whatever was put into one buffer since its last write, the
+//! reader hands each frame to whoever waits for it and looks at the clock. Whatever ends either
+//! ends the session: every unacknowledged publish and every request fails at that moment, every
+//! subscription ends, and what was in the buffer is dropped. Nothing is ever sent twice or later.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use chatbus_bus::{BusError, BusErrorKind, Message, Receipt};
+use chatbus_event::Topic;
+use chatbus_runtime::{CancellationToken, Runtime};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::dial::{Dialled, ServerInfo};
+use super::frames::{Frame, Inbound, take};
+use crate::acks;
+use crate::headers;
+use crate::window::{NoRoom, Window};
+
+/// How often the reader looks at the clock.
+const TICK: Duration = Duration::from_millis(250);
+/// Silence after which the server is asked whether it lives: 2 s.
+const PING_AFTER: u64 = 8;
+/// Silence after which it does not: 6 s, well before a lease or a readiness probe gives up.
+const DEAD_AFTER: u64 = 24;
+/// Our own inbox.
+const INBOX_SID: u64 = 1;
+/// Requests that wait for an answer at once; each has a timeout.
+const MAX_REQUESTS: usize = 16 * 1024;
+/// Bytes that wait for the socket beside the publish window. Far above what settlements and pulls of
+/// many consumers can be; over it the connection is as good as dead.
+const MAX_UNSENT: usize = 64 * 1024 * 1024;
+
+/// A connection. Dropping the last handle does not close it; [`Session::close`] does.
+pub(crate) struct Session {
+    pub(crate) info: ServerInfo,
+    /// `_INBOX.<random>.`
+    inbox: String,
+    /// BUS_PREFIX, for subjects of topics.
+    prefix: String,
+    out: Mutex<Out>,
+    wake: Notify,
+    written: watch::Sender<u64>,
+    window: Mutex<Window>,
+    answered: Notify,
+    requests: Mutex<HashMap<u64, oneshot::Sender<Inbound>>>,
+    subscriptions: Mutex<HashMap<u64, mpsc::Sender<Inbound>>>,
+    next_id: AtomicU64,
+    ticks: AtomicU64,
+    ack_ticks: u64,
+    ended: CancellationToken,
+}
+
+/// What waits for the socket.
+#[derive(Default)]
+struct Out {
+    buffer: Vec<u8>,
+    /// Bytes ever put into the buffer.
+    total: u64,
+    closed: Option<Arc<str>>,
+}
+
+/// A subscription; dropping it ends it at the server too.
+pub(crate) struct Subscribed {
+    pub(crate) messages: mpsc::Receiver<Inbound>,
+    /// What messages have to be sent to in order to come here.
+    pub(crate) subject: String,
+    sid: u64,
+    session: Arc<Session>,
+}
+
+/// The limits of a session.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    pub(crate) window_messages: usize,
+    pub(crate) window_bytes: usize,
+    pub(crate) ack_timeout: Duration,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Starts the two tasks.
+    pub(crate) fn start(dialled: Dialled, prefix: &str, bounds: &Bounds, runtime: &Runtime) -> Arc<Self> {
+        let inbox = format!("_INBOX.{:016x}{:08x}.", runtime.entropy.next_u64(), runtime.entropy.next_u64() >> 32);
+        let ack_ticks = bounds.ack_timeout.as_millis().div_ceil(TICK.as_millis());
+        let session = Arc::new(Self {
+            info: dialled.info,
+            prefix: prefix.to_owned(),
+            out: Mutex::new(Out::default()),
+            wake: Notify::new(),
+            written: watch::Sender::new(0),
+            window: Mutex::new(Window::new(bounds.window_messages, bounds.window_bytes)),
+            answered: Notify::new(),
+            requests: Mutex::default(),
+            subscriptions: Mutex::default(),
+            next_id: AtomicU64::new(INBOX_SID + 1),
+            ticks: AtomicU64::new(0),
+            ack_ticks: u64::try_from(ack_ticks).unwrap_or(u64::MAX),
+            ended: CancellationToken::new(),
+            inbox,
+        });
+        // A buffer that was never written to takes this without fail.
+        let _ = session.send(|out| write!(out, "SUB {}* {INBOX_SID}\r\n", session.inbox));
+        runtime.spawn("nats.write", write_loop(Arc::clone(&session), dialled.writer));
+        runtime.spawn("nats.read", read_loop(Arc::clone(&session), dialled.reader, dialled.buffer));
+        session
+    }
+
+    /// Hands a message over, in the order of calls.
+    pub(crate) fn publish(&self, topic: &Topic, message: &Message) -> Receipt {
+        match self.try_publish(topic, message) {
+            Ok(receiver) => Receipt::oneshot(receiver),
+            Err(error) => Receipt::ready(Err(error)),
+        }
+    }
+
+    fn try_publish(
+        &self,
+        topic: &Topic,
+        message: &Message,
+    ) -> Result<oneshot::Receiver<crate::window::Answer>, BusError> {
+        // The block is made first and outside of any lock: its length stands before it.
+        let mut block = Vec::with_capacity(1024);
+        headers::write(&mut block, topic, &message.id, &message.attributes);
+        let total = block.len() + message.body.len();
+        if block.len() > headers::MAX_HEADER_BYTES || total > self.info.max_payload {
+            let why = format!("a message of {total} bytes, {} of them attributes, on {topic}", block.len());
+            return Err(BusError::new(BusErrorKind::TooLarge, why));
+        }
+        let since = self.ticks.load(Ordering::Relaxed);
+        let (place, receiver) = lock(&self.window).push(topic.family(), total, since).map_err(|why| match why {
+            NoRoom::Full => BusError::new(BusErrorKind::Full, "the window of unacknowledged messages is full"),
+            NoRoom::Closed(why) => BusError::closed(why),
+        })?;
+        self.send(|out| {
+            out.reserve(total + 256);
+            write!(out, "HPUB {}{topic} {}p{place} {} {total}\r\n", self.prefix, self.inbox, block.len())?;
+            out.extend_from_slice(&block);
+            out.extend_from_slice(&message.body);
+            out.extend_from_slice(b"\r\n");
+            Ok(())
+        })?;
+        Ok(receiver)
+    }
+
+    /// Publishes something that is not answered, and waits until the kernel has it.
+    pub(crate) async fn tell(&self, subject: &str, payload: &[u8]) -> Result<(), BusError> {
+        let place = self.send(|out| put(out, subject, None, payload))?;
+        self.written_up_to(place).await
+    }
+
+    /// Waits until the kernel has everything that was sent before.
+    pub(crate) async fn flush(&self) -> Result<(), BusError> {
+        let place = self.send(|_| Ok(()))?;
+        self.written_up_to(place).await
+    }
+
+    async fn written_up_to(&self, place: u64) -> Result<(), BusError> {
+        let mut written = self.written.subscribe();
+        tokio::select! {
+            seen = written.wait_for(|written| *written >= place) => seen.map(drop).map_err(|_| self.gone()),
+            () = self.ended.cancelled() => Err(self.gone()),
+        }
+    }
+
+    /// Publishes something that is not answered, and forgets it.
+    pub(crate) fn post(&self, subject: &str, reply: Option<&str>, payload: &[u8]) -> Result<(), BusError> {
+        self.send(|out| put(out, subject, reply, payload)).map(drop)
+    }
+
+    /// Asks, and waits for the answer. A status of "no responders" is an answer.
+    pub(crate) async fn request(
+        &self,
+        subject: &str,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Inbound, BusError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (answer, receiver) = oneshot::channel();
+        {
+            let mut requests = lock(&self.requests);
+            if self.ended.is_cancelled() {
+                return Err(self.gone());
+            }
+            if requests.len() >= MAX_REQUESTS {
+                return Err(BusError::new(BusErrorKind::Full, "too many requests wait for NATS"));
+            }
+            requests.insert(id, answer);
+        }
+        let _forget = Forget { session: self, id };
+        let reply = format!("{}r{id}", self.inbox);
+        self.send(|out| put(out, subject, Some(&reply), payload))?;
+        match tokio::time::timeout(timeout, receiver).await {
+            Ok(Ok(inbound)) => Ok(inbound),
+            Ok(Err(_)) => Err(self.gone()),
+            Err(_) => Err(BusError::new(BusErrorKind::Timeout, format!("NATS did not answer {subject}"))),
+        }
+    }
+
+    /// A fresh subject, and what is sent to it. `capacity` messages wait; more end the subscription,
+    /// since a gap would be worse.
+    pub(crate) fn subscribe(self: &Arc<Self>, capacity: usize) -> Result<Subscribed, BusError> {
+        let sid = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, messages) = mpsc::channel(capacity.max(1));
+        let subject = format!("{}s{sid}", self.inbox.replacen("_INBOX.", "_INBOX.c", 1));
+        lock(&self.subscriptions).insert(sid, sender);
+        let subscribed = Subscribed { messages, subject, sid, session: Arc::clone(self) };
+        self.send(|out| write!(out, "SUB {} {sid}\r\n", subscribed.subject))?;
+        Ok(subscribed)
+    }
+
+    /// Takes no new publish; resolves when all that were taken are answered.
+    pub(crate) async fn drain(&self, why: &str) {
+        lock(&self.window).seal(why);
+        loop {
+            let answered = self.answered.notified();
+            if lock(&self.window).is_empty() || self.ended.is_cancelled() {
+                return;
+            }
+            tokio::select! {
+                () = answered => {}
+                () = self.ended.cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    /// Ends the session; the first reason counts.
+    pub(crate) fn close(&self, why: &str) {
+        {
+            let mut out = lock(&self.out);
+            out.closed.get_or_insert_with(|| why.into());
+            out.buffer = Vec::new();
+        }
+        self.ended.cancel();
+        lock(&self.window).close(why);
+        lock(&self.requests).clear();
+        lock(&self.subscriptions).clear();
+        self.answered.notify_waiters();
+    }
+
+    /// Resolves when the session has ended.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Why it ended.
+    pub(crate) fn reason(&self) -> String {
+        lock(&self.out).closed.as_deref().unwrap_or("the connection ended").to_owned()
+    }
+
+    fn gone(&self) -> BusError {
+        BusError::closed(self.reason())
+    }
+
+    /// Puts bytes behind those that wait; says how many there were in all.
+    fn send(&self, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<u64, BusError> {
+        let mut out = lock(&self.out);
+        if let Some(why) = &out.closed {
+            return Err(BusError::closed(&**why));
+        }
+        let before = out.buffer.len();
+        if before > MAX_UNSENT {
+            drop(out);
+            self.close("NATS does not read what it is sent");
+            return Err(self.gone());
+        }
+        // Writing into memory cannot fail.
+        let _ = write(&mut out.buffer);
+        out.total += (out.buffer.len() - before) as u64;
+        let total = out.total;
+        drop(out);
+        if before == 0 {
+            self.wake.notify_one();
+        }
+        Ok(total)
+    }
+
+    fn on_frame(&self, frame: Frame) {
+        match frame {
+            Frame::Message { sid: INBOX_SID, message } => self.on_answer(message),
+            Frame::Message { sid, message } => self.on_message(sid, message),
+            Frame::Ping => {
+                let _ = self.send(|out| write!(out, "PONG\r\n"));
+            }
+            // Some errors end the connection, which is then seen; others concern one subscription.
+            Frame::Error(why) => {
+                tracing::warn!(event = "bus.nats.server_error", reason = %why, "the NATS server reports an error");
+            }
+            Frame::Info(_) | Frame::Pong | Frame::Ok => {}
+        }
+    }
+
+    fn on_answer(&self, message: Inbound) {
+        let Some(token) = message.subject.strip_prefix(&self.inbox) else { return };
+        let Some((kind, id)) = token.split_at_checked(1) else { return };
+        let Ok(id) = id.parse::<u64>() else { return };
+        match kind {
+            "p" => {
+                let mut window = lock(&self.window);
+                let Some(family) = window.family(id) else { return };
+                let answer = acks::read(&message, family);
+                let lost = answer.as_ref().is_err_and(|e| acks::is_unserved(e));
+                window.answer(id, answer);
+                let empty = window.is_empty();
+                drop(window);
+                if empty {
+                    self.answered.notify_waiters();
+                }
+                if lost {
+                    // Its stream is gone or has no leader: whoever connects anew makes sure of it.
+                    self.close(&format!("no JetStream serves {}", family.label()));
+                }
+            }
+            "r" => {
+                if let Some(waiting) = lock(&self.requests).remove(&id) {
+                    let _ = waiting.send(message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_message(&self, sid: u64, message: Inbound) {
+        let mut subscriptions = lock(&self.subscriptions);
+        if let Some(sender) = subscriptions.get(&sid)
+            && sender.try_send(message).is_err()
+        {
+            subscriptions.remove(&sid);
+        }
+    }
+
+    /// Fails what waits too long; says when the server was silent for too long.
+    fn on_tick(&self, silent: u64) -> Result<(), &'static str> {
+        let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(before) = now.checked_sub(self.ack_ticks) {
+            let late = || BusError::new(BusErrorKind::Timeout, "NATS did not acknowledge in time");
+            lock(&self.window).expire(before, late);
+        }
+        if silent >= DEAD_AFTER {
+            return Err("the NATS server is silent");
+        }
+        if silent >= PING_AFTER && silent % PING_AFTER == 0 {
+            let _ = self.send(|out| write!(out, "PING\r\n"));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("server", &self.info.server_name).finish_non_exhaustive()
+    }
+}
+
+fn put(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload: &[u8]) -> std::io::Result<()> {
+    match reply {
+        Some(reply) => write!(out, "PUB {subject} {reply} {}\r\n", payload.len())?,
+        None => write!(out, "PUB {subject} {}\r\n", payload.len())?,
+    }
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Inputs: bytes put into the buffer; the end of the session.
+async fn write_loop(session: Arc<Session>, mut writer: Box<dyn AsyncWrite + Send + Unpin>) {
+    let mut batch = Vec::new();
+    loop {
+        batch.clear();
+        {
+            let mut out = lock(&session.out);
+            std::mem::swap(&mut batch, &mut out.buffer);
+        }
+        if batch.is_empty() {
+            tokio::select! {
+                () = session.wake.notified() => continue,
+                () = session.ended.cancelled() => break,
+            }
+        }
+        let written = tokio::select! {
+            written = async { writer.write_all(&batch).await?; writer.flush().await } => written,
+            () = session.ended.cancelled() => break,
+        };
+        if let Err(error) = written {
+            session.close(&format!("writing to NATS failed: {error}"));
+            break;
+        }
+        session.written.send_modify(|written| *written += batch.len() as u64);
+        // A burst must not hold its memory for ever.
+        if batch.capacity() > 1024 * 1024 {
+            batch = Vec::new();
+        }
+    }
+    let _ = writer.shutdown().await;
+}
+
+/// Inputs: bytes from the server; the clock; the end of the session.
+async fn read_loop(session: Arc<Session>, mut reader: Box<dyn AsyncRead + Send + Unpin>, mut buffer: BytesMut) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = 0;
+    loop {
+        loop {
+            match take(&mut buffer) {
+                Ok(Some(frame)) => session.on_frame(frame),
+                Ok(None) => break,
+                Err(error) => return session.close(&error.to_string()),
+            }
+        }
+        if buffer.capacity() - buffer.len() < 4 * 1024 {
+            buffer.reserve(64 * 1024);
+        }
+        tokio::select! {
+            biased;
+            () = session.ended.cancelled() => return,
+            read = reader.read_buf(&mut buffer) => match read {
+                Ok(0) => return session.close("the NATS server closed the connection"),
+                Ok(_) => silent = 0,
+                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
+            },
+            _ = tick.tick() => {
+                silent += 1;
+                if let Err(why) = session.on_tick(silent) {
+                    return session.close(why);
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Forgets a request whose caller stopped waiting.
+struct Forget<'a> {
+    session: &'a Session,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        lock(&self.session.requests).remove(&self.id);
+    }
+}
+
+// === impl Subscribed ===
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        lock(&self.session.subscriptions).remove(&self.sid);
+        let sid = self.sid;
+        let _ = self.session.send(|out| write!(out, "UNSUB {sid}\r\n"));
+    }
+}

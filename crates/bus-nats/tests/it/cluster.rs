@@ -1,0 +1,51 @@
+//! Three servers that replicate to each other.
+
+use std::collections::BTreeSet;
+
+use chatbus_bus::{Bus as _, Publish as _};
+use chatbus_bus_nats::NatsConfig;
+use chatbus_event::Topic;
+use chatbus_testkit::{NatsConfig as ServerConfig, NatsServer};
+
+use crate::harness::{ACK_WAIT, connected, eventually, join, kept_ids, message, open, take, within};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_survives_the_death_of_its_leader() {
+    let servers = NatsServer::start_cluster(3, &ServerConfig::default()).await;
+    let urls: Vec<String> = servers.iter().map(NatsServer::url).collect();
+    let config = NatsConfig { replicas: 3, ack_wait: ACK_WAIT, ..NatsConfig::default().with_urls(&urls.join(",")) };
+    let bus = open(config).await;
+    let topic = Topic::ingress();
+    let mut member = join(&bus, &topic, "readers", 64).await;
+    let third_party = async_nats::connect(urls[1].clone()).await.unwrap();
+    let stream = async_nats::jetstream::new(third_party).get_stream("chatbus-ingress").await.unwrap();
+    let cluster = stream.cached_info().cluster.clone().expect("a replicated stream");
+    assert_eq!(stream.cached_info().config.num_replicas, 3);
+    let leader = cluster.leader.expect("a leader");
+    let at: usize = leader.strip_prefix('n').and_then(|n| n.parse().ok()).expect("servers are n0 to n2");
+
+    let mut expected = Vec::new();
+    for n in 0..300 {
+        if n == 100 {
+            servers[at].kill();
+        }
+        let id = format!("m-{n:03}");
+        eventually("it is stored", || async {
+            connected(&*bus).await;
+            bus.publish(&topic, message(&id)).await.ok()
+        })
+        .await;
+        expected.push(id);
+    }
+    assert!(!servers[at].is_running());
+    connected(&*bus).await;
+    assert_eq!(kept_ids(&*bus, &topic).await, expected);
+    let mut got = BTreeSet::new();
+    within("every message comes", async {
+        while got.len() < expected.len() {
+            got.insert(take(&mut member).await);
+        }
+    })
+    .await;
+    bus.close().await;
+}
