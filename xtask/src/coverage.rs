@@ -88,7 +88,7 @@ fn measure(root: &Path) -> Result<Lines> {
     fs::create_dir_all(&profiles)?;
 
     let mut build = tests(root, &profiles);
-    build.args(["--no-run", "--quiet", "--message-format", "json"]);
+    build.args(["--no-run", "--quiet", "--message-format", "json-render-diagnostics"]);
     let programs = executables(&workspace::output(&mut build)?)?;
     ensure!(!programs.is_empty(), "cargo built no tests");
     let ran = tests(root, &profiles).arg("--quiet").status()?;

@@ -5,9 +5,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The root of the workspace.
+/// The root of the workspace: the nearest folder from here up that has a `layers.toml`. Not where this
+/// program was built: two checkouts may share a target folder.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().find(|folder| folder.join("layers.toml").is_file());
+    found.unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The same cargo that runs this program.
