@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_bus::{Bus, BusStatus, Delivery, Group, Subscription};
 use chatbus_connector::Sink;
-use chatbus_event::Topic;
+use chatbus_event::{Timestamp, Topic};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_telemetry::Metrics;
 use futures::StreamExt;
@@ -38,6 +38,8 @@ mod work;
 /// The egress engine of one instance.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// What was published before may have been tried by an earlier life of this instance.
+    started_at: Timestamp,
     state: watch::Sender<EngineState>,
     works: Slab<Work>,
     by_id: HashMap<Arc<str>, WorkId>,
@@ -146,6 +148,7 @@ impl Engine {
         };
         Self {
             by_sink: shared.sinks.iter().map(|_| BTreeSet::new()).collect(),
+            started_at: shared.runtime.clock.now(),
             shared: Arc::new(shared),
             state: watch::Sender::new(EngineState::LookingBack),
             works: Slab::new(),
@@ -255,6 +258,7 @@ impl Engine {
             Done::Parked { work, seq } => self.on_parked(work, seq),
             Done::Fetched { work, record } => self.on_fetched(work, record),
             Done::Concluded { work } => self.on_concluded(work),
+            Done::Checked { again, gone } => self.on_checked(again, gone),
             Done::Settled { input } => self.release(input),
             Done::Cleared => {}
         }

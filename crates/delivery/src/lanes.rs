@@ -100,7 +100,7 @@ impl Lanes {
 
     /// Forgets a conversation of which nothing waits and nothing is in flight; says whether it did.
     pub(crate) fn close_if_idle(&mut self, at: ConversationId) -> bool {
-        let idle = self.conversations.get(at).is_some_and(|c| c.queue.is_empty() && c.in_flight.is_none());
+        let idle = self.conversations.get(at).is_some_and(Conversation::is_idle);
         if idle && let Some(conversation) = self.conversations.remove(at) {
             self.by_key.remove(&conversation.key);
         }
@@ -162,6 +162,11 @@ impl Conversation {
     /// Whose turn it is.
     pub(crate) fn head(&self) -> Option<WorkId> {
         self.queue.front().map(|queued| queued.work)
+    }
+
+    /// Whether nothing of it waits or is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_none()
     }
 
     /// How many wait in its durable lane.

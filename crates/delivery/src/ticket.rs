@@ -97,9 +97,11 @@ impl Ticket {
         })
     }
 
-    /// The lane record of this delivery. Its id is the delivery's, so that a repeat is a duplicate.
-    pub(crate) fn lane_message(&self, original: &Message) -> Message {
-        let id = MessageId::new(&self.id).step("lane");
+    /// The lane record of this delivery. Its id is the delivery's, so that a repeat is a duplicate;
+    /// `lost` counts records that the bus lost, since a record in place of one is no repeat.
+    pub(crate) fn lane_message(&self, original: &Message, lost: u32) -> Message {
+        let id = MessageId::new(&self.id);
+        let id = if lost == 0 { id.step("lane") } else { id.step(&format!("lane-{lost}")) };
         let mut attributes = original.attributes.clone();
         attributes.set(names::MESSAGE_ID, id.as_str());
         attributes.set(names::DELIVERY_ID, &*self.id);
@@ -271,7 +273,7 @@ mod tests {
         }
         let words: Vec<&str> = ticket.attempts.iter().map(|a| a.outcome.as_str()).collect();
         assert_eq!((words.len(), words[9], words[10], words[19]), (20, "code-9", "code-20", "code-29"));
-        let message = ticket.lane_message(&record.message);
+        let message = ticket.lane_message(&record.message, 0);
         assert_eq!(message.attributes.get("channel"), Some("#a"));
         let stored = Record { message, seq: 99, ..record.clone() };
         assert_eq!(Ticket::of_lane(&stored), Some(ticket.clone()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chatbus_connector::{Audience, Availability, Outbound, Verdict};
 use chatbus_event::{Attempt, Reason};
 use chatbus_telemetry::StageLabels;
-use tracing::{debug, warn};
+use tracing::{debug, error};
 
 use super::jobs;
 use super::work::{Loaded, Place};
@@ -173,7 +173,7 @@ impl Engine {
             }
             match std::mem::replace(&mut work.place, Place::Parked) {
                 Place::Held(loaded) if work.lane.is_none() => {
-                    let message = work.ticket.lane_message(&loaded.record.message);
+                    let message = work.ticket.lane_message(&loaded.record.message, work.lost);
                     work.place = Place::Parking(loaded);
                     self.jobs.push(Box::pin(jobs::park(self.shared.clone(), id, message)));
                 }
@@ -227,8 +227,9 @@ impl Engine {
     pub(super) fn on_fetched(&mut self, id: WorkId, record: Option<chatbus_bus::Record>) {
         self.fetching = self.fetching.saturating_sub(1);
         let Some(work) = self.works.get_mut(id) else { return };
-        let Some(record) = record else {
-            warn!(event = "egress.lane_lost", deliveryId = &*work.ticket.id, "its lane record is gone");
+        let copy = || work.inputs.first().map(|(_, delivery)| delivery.record().clone());
+        let Some(record) = record.or_else(copy) else {
+            error!(event = "egress.lane_lost", deliveryId = &*work.ticket.id, "the bus lost its lane record");
             return self.forget(id);
         };
         let loaded = self.shared.load(record, &work.ticket);

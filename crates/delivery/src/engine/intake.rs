@@ -10,12 +10,12 @@ use chatbus_telemetry::StageLabels;
 use tracing::debug;
 
 use super::Engine;
-use super::jobs::{self, Input};
+use super::jobs::{self, Again, Input};
 use super::work::{Loaded, Place, Work};
 use crate::config::MAX_HOPS;
 use crate::decide::Ending;
 use crate::facts::Facts;
-use crate::lanes::Key;
+use crate::lanes::{Conversation, Key};
 use crate::resolve::{Destination, resolve};
 use crate::ticket::{Ticket, delivery_id};
 
@@ -54,12 +54,18 @@ impl Engine {
             debug!(event = "egress.repeated", topic = stage, deliveryId = &*id, "its outcome is known");
             return self.settle(input, delivery, Settlement::Ack);
         }
-        if let Some(work) = self.by_id.get(&id).and_then(|&work| self.works.get_mut(work)) {
-            // In the lane it is as safe as on its topic; otherwise it is acknowledged with the first.
-            if work.lane.is_some() {
-                return self.settle(input, delivery, Settlement::Ack);
+        if let Some(&at) = self.by_id.get(&id)
+            && let Some(work) = self.works.get_mut(at)
+        {
+            match work.lane {
+                Some(seq) => {
+                    let again = Again { work: at, id, input, delivery };
+                    self.jobs.push(Box::pin(jobs::check(self.shared.clone(), seq, again)));
+                }
+                // Acknowledged with the first.
+                None => work.inputs.push((input, delivery)),
             }
-            return work.inputs.push((input, delivery));
+            return;
         }
         let clock = &self.shared.runtime.clock;
         let (now, instant) = (clock.now(), clock.instant());
@@ -80,7 +86,7 @@ impl Engine {
             let message = ticket.forwarded(&record.message);
             return self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), message, input, delivery)));
         }
-        let may_have_been_sent = delivery.deliveries() > 1;
+        let delivered_before = delivery.deliveries() > 1 || record.published_at < self.started_at;
         let record = record.clone();
         let (ending, destination, text) = match plan {
             Plan::Say { destination, text } => (None, Some(destination), text),
@@ -96,9 +102,10 @@ impl Engine {
             conversation: None,
             place: Place::Held(loaded),
             lane: None,
+            lost: 0,
             inputs: vec![(input, delivery)],
             failures: 0,
-            may_have_been_sent,
+            may_have_been_sent: false,
             ends: None,
         });
         self.by_id.insert(id, work);
@@ -107,12 +114,35 @@ impl Engine {
         }
         let Some(Destination { platform, target, sink }) = destination else { return };
         let conversation = self.lanes.open(Key { platform, target }, sink);
+        // One thing is in flight in a conversation, so only its first may have been said.
+        let is_first = self.lanes.get(conversation).is_some_and(Conversation::is_idle);
         if let Some(work) = self.works.get_mut(work) {
             work.conversation = Some(conversation);
+            work.may_have_been_sent = is_first && delivered_before;
         }
         self.lanes.join(conversation, order, work, false);
         self.deadlines.insert((deadline, work));
         self.ready.push_back(conversation);
+    }
+
+    /// Something that waits in the lane was handed over again. Its lane record makes it safe to let go;
+    /// without one this copy takes the record's place.
+    pub(super) fn on_checked(&mut self, again: Again, gone: bool) {
+        let Again { work: at, id, input, delivery } = again;
+        let known = self.works.get_mut(at).filter(|work| work.ticket.id == id);
+        let Some(work) = known.filter(|work| gone && work.lane.is_some()) else {
+            return self.settle(input, delivery, Settlement::Ack);
+        };
+        work.lane = None;
+        work.lost += 1;
+        if let Place::Parked = work.place {
+            work.place = Place::Held(self.shared.load(delivery.record().clone(), &work.ticket));
+            if let Some(conversation) = work.conversation {
+                self.lanes.park(conversation, work.ticket.order, at, false);
+                self.ready.push_back(conversation);
+            }
+        }
+        work.inputs.push((input, delivery));
     }
 
     fn plan(&self, event: &Event, ticket: &Ticket, delivery: &Delivery) -> Plan {

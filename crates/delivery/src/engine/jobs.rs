@@ -47,10 +47,23 @@ pub(super) enum Done {
     Concluded {
         work: WorkId,
     },
+    /// Something that waits in the lane was handed over again; `gone` when its lane record is.
+    Checked {
+        again: Again,
+        gone: bool,
+    },
     Settled {
         input: Input,
     },
     Cleared,
+}
+
+/// A delivery that was handed over again while it waits in the lane.
+pub(super) struct Again {
+    pub(super) work: WorkId,
+    pub(super) id: Arc<str>,
+    pub(super) input: Input,
+    pub(super) delivery: Delivery,
 }
 
 /// How long after its deadline a send may still wait for its verdict, before the engine stops waiting.
@@ -160,6 +173,13 @@ pub(super) async fn fetch(shared: Arc<Shared>, work: WorkId, seq: u64) -> Done {
             Err(_) => tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await,
         }
     }
+}
+
+/// Looks whether a delivery's lane record is still there before another copy of it is let go: a server
+/// that lost the record has also lost the acknowledgement of the original.
+pub(super) async fn check(shared: Arc<Shared>, seq: u64, again: Again) -> Done {
+    let gone = matches!(shared.bus.fetch(&shared.lane, seq).await, Ok(None));
+    Done::Checked { again, gone }
 }
 
 /// Publishes how a delivery ended: the finalize event, then its copy, then the dead letter.

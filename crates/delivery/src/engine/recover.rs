@@ -14,7 +14,7 @@ use super::jobs::{self, Done};
 use super::work::{Place, Work};
 use super::{Engine, EngineState, Shared};
 use crate::decide::Ending;
-use crate::lanes::{Key, WorkId};
+use crate::lanes::{Conversation, Key, WorkId};
 use crate::resolve::Destination;
 use crate::ticket::Ticket;
 
@@ -63,7 +63,7 @@ impl Engine {
 
     pub(super) fn on_looked_back(&mut self, found: Option<Found>) {
         self.looking_back = false;
-        let Some(found) = found else { return };
+        let Some(found) = found.filter(|_| self.stop_by.is_none()) else { return };
         let first = self.looked_back.is_none();
         self.looked_back = Some(found.epoch);
         let now = self.now();
@@ -122,6 +122,7 @@ impl Engine {
             conversation: None,
             place: Place::Parked,
             lane: Some(entry.seq),
+            lost: 0,
             inputs: Vec::new(),
             failures: 0,
             may_have_been_sent: false,
@@ -133,7 +134,7 @@ impl Engine {
             Ok(Destination { platform, target, sink }) => {
                 let at = self.lanes.open(Key { platform, target }, sink);
                 // One thing is in flight in a conversation, so only its first may have been said.
-                let is_head = self.lanes.get(at).is_some_and(|c| c.head().is_none());
+                let is_head = self.lanes.get(at).is_some_and(Conversation::is_idle);
                 if let Some(work) = self.works.get_mut(work) {
                     work.conversation = Some(at);
                     work.may_have_been_sent = is_head;

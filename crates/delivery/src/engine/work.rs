@@ -17,6 +17,8 @@ pub(super) struct Work {
     pub(super) place: Place,
     /// Its place in the lane topic, when it has a record there: then nothing else need be kept.
     pub(super) lane: Option<u64>,
+    /// Lane records of it that the bus lost.
+    pub(super) lost: u32,
     /// What is to be acknowledged when it is over; more than one after a redelivery.
     pub(super) inputs: Vec<(Input, Delivery)>,
     /// Attempts in a row that did not end it, for the growing wait.

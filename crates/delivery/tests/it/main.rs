@@ -1,0 +1,8 @@
+//! The engine over the in-memory bus and a scripted platform, in paused time.
+#![cfg(test)]
+
+mod outcomes;
+mod recovery;
+mod sink;
+mod waiting;
+mod world;
