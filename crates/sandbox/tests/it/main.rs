@@ -1,0 +1,11 @@
+//! The sandbox over real sockets.
+
+mod bench;
+mod chat;
+mod client;
+mod control;
+mod corpus;
+mod faults;
+mod handshake;
+mod transport;
+mod viewers;
