@@ -102,8 +102,7 @@ impl EmbeddedBus {
         let mut reader = Reader::new(Arc::clone(&shared), reader_db);
         let reading = spawn("bus-read", Box::new(move || reader.run()))?;
         let (ending, ended) = watch::channel(false);
-        let mut writer =
-            Writer::new(Arc::clone(&shared), path.clone(), db, topics, Arc::clone(&checkpoints));
+        let mut writer = Writer::new(Arc::clone(&shared), path.clone(), db, topics, Arc::clone(&checkpoints));
         let for_writer = Arc::clone(&shared);
         let writing = spawn(
             "bus-write",

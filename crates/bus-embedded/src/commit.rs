@@ -192,8 +192,7 @@ impl Work<'_> {
         let Some(at) = self.topics.find(topic) else { return Ok(()) };
         let (id, family) = (self.topics.get(at).id, topic.family());
         let mut statement = self.db.prepare_cached(&family::sql(family).size)?;
-        let size: Option<i64> =
-            statement.query_row((to_sql(seq), id), |row| row.get(0)).optional()?;
+        let size: Option<i64> = statement.query_row((to_sql(seq), id), |row| row.get(0)).optional()?;
         drop(statement);
         if let Some(size) = size {
             self.delete(family, id, seq, crate::shared::from_sql(size))?;
@@ -220,7 +219,13 @@ impl Work<'_> {
     }
 
     /// Tells the groups of a topic that a message is there no more.
-    pub(crate) fn forget(&mut self, at: usize, seq: u64, lost: bool, done: &mut Done) -> rusqlite::Result<()> {
+    pub(crate) fn forget(
+        &mut self,
+        at: usize,
+        seq: u64,
+        lost: bool,
+        done: &mut Done,
+    ) -> rusqlite::Result<()> {
         for group in &self.topics.get(at).groups {
             let forgot = group.lock().forget(seq, lost);
             if let Forgot::Unsettled { stored } = forgot {

@@ -96,9 +96,7 @@ impl FamilySql {
             last_topic: format!(
                 "SELECT seq FROM {table} WHERE topic = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?1"
             ),
-            first_at: format!(
-                "SELECT at FROM {table} WHERE topic = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1"
-            ),
+            first_at: format!("SELECT at FROM {table} WHERE topic = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1"),
             size: format!("SELECT {size} FROM {table} WHERE seq = ?1 AND topic = ?2"),
         }
     }

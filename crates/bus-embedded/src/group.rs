@@ -341,7 +341,8 @@ impl GroupState {
     fn take_new(&mut self, entry: Entry, member: u64) -> Taken {
         let seq = entry.record.seq;
         if entry.prior == 0 && seq > self.mark {
-            let last = self.ready.iter().take(BATCH).map_while(|e| (e.prior == 0).then_some(e.record.seq)).last();
+            let last =
+                self.ready.iter().take(BATCH).map_while(|e| (e.prior == 0).then_some(e.record.seq)).last();
             self.ready.push_front(entry);
             self.claiming = true;
             return Taken::Record(Claim::Mark(last.unwrap_or(seq)));
@@ -592,7 +593,10 @@ impl GroupState {
             pending: self.published.saturating_sub(self.settled),
             in_flight: self.unsettled.values().filter(held).count() as u64,
             lost: self.lost,
-            first: self.unsettled.first_key_value().map_or(self.handed + 1, |(s, _)| (*s).min(self.handed + 1)),
+            first: self
+                .unsettled
+                .first_key_value()
+                .map_or(self.handed + 1, |(s, _)| (*s).min(self.handed + 1)),
         }
     }
 

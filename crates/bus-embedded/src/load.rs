@@ -13,9 +13,14 @@ use crate::shared::from_sql;
 use crate::topics::Topics;
 
 /// All groups, each also with its topic.
-pub(crate) fn groups(db: &Connection, topics: &mut Topics, runtime: &Runtime) -> rusqlite::Result<Vec<Arc<Group>>> {
+pub(crate) fn groups(
+    db: &Connection,
+    topics: &mut Topics,
+    runtime: &Runtime,
+) -> rusqlite::Result<Vec<Arc<Group>>> {
     let mut rows_of = unsettled(db, runtime)?;
-    let mut statement = db.prepare("SELECT id, topic, name, cursor, mark, settled, lost FROM consumer_group")?;
+    let mut statement =
+        db.prepare("SELECT id, topic, name, cursor, mark, settled, lost FROM consumer_group")?;
     let mut rows = statement.query([])?;
     let mut groups = Vec::new();
     while let Some(row) = rows.next()? {

@@ -61,7 +61,8 @@ impl Reader {
                 drop(reply.send(records.map_err(|e| bus_error("read messages", &e))));
             }
             Read::Ages { firsts, reply } => {
-                let ages: Result<Vec<_>, _> = firsts.iter().map(|(group, first)| self.age(group, *first)).collect();
+                let ages: Result<Vec<_>, _> =
+                    firsts.iter().map(|(group, first)| self.age(group, *first)).collect();
                 drop(reply.send(ages.map_err(|e| bus_error("read the age of messages", &e))));
             }
         }
@@ -164,9 +165,8 @@ impl Reader {
         let (mut low, mut high) = (0, head);
         while low < high {
             let middle = low + (high - low) / 2;
-            let found: Option<(i64, i64)> = statement
-                .query_row([to_sql(middle + 1)], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let found: Option<(i64, i64)> =
+                statement.query_row([to_sql(middle + 1)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             match found {
                 Some((seq, at_ms)) if at_ms < time_ms => low = from_sql(seq).min(high),
                 _ => high = middle,

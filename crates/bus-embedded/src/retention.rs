@@ -3,11 +3,11 @@
 
 use chatbus_event::Family;
 
+use crate::EmbeddedConfig;
 use crate::commit::{Done, Work};
 use crate::family;
 use crate::shared::{from_sql, to_sql};
 use crate::topics::{Topics, oldest};
-use crate::EmbeddedConfig;
 
 /// How many rows a commit removes besides twice as many as it added.
 const STEP: u64 = 64;
@@ -16,9 +16,9 @@ const STEP: u64 = 64;
 fn is_due(topics: &Topics, config: &EmbeddedConfig, family: Family, now_ms: i64) -> bool {
     let entry = topics.family(family);
     !family::holds(family)
-        && entry.oldest_ms.is_some_and(|oldest| {
-            entry.bytes > config.retention_bytes || now_ms > expiry_ms(config, oldest)
-        })
+        && entry
+            .oldest_ms
+            .is_some_and(|oldest| entry.bytes > config.retention_bytes || now_ms > expiry_ms(config, oldest))
 }
 
 fn expiry_ms(config: &EmbeddedConfig, oldest_ms: i64) -> i64 {

@@ -42,7 +42,11 @@ pub(crate) fn places(topics: ScanTopics) -> Vec<ScanPlace> {
 // === impl EmbeddedRecords ===
 
 impl EmbeddedRecords {
-    pub(crate) async fn begin(shared: Arc<Shared>, scan: Scan, threads: Arc<Threads>) -> Result<Self, BusError> {
+    pub(crate) async fn begin(
+        shared: Arc<Shared>,
+        scan: Scan,
+        threads: Arc<Threads>,
+    ) -> Result<Self, BusError> {
         let commits = shared.commits.subscribe();
         let places = places(scan.topics);
         let wanted = places.clone();

@@ -65,8 +65,7 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, Op
     }
     let database = |source| OpenError::Database { path: PathBuf::from(path), source };
     let mut connection = connect(path, Role::Writer, max_pages).map_err(database)?;
-    let found: u32 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database)?;
+    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database)?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {
         return Err(OpenError::NewerSchema { path: path.to_owned(), found, known });
@@ -138,8 +137,17 @@ mod tests {
         for f in Family::ALL {
             let sql = family::sql(f);
             for text in [
-                &sql.insert, &sql.delete, &sql.read_all, &sql.read_topic, &sql.read_one, &sql.oldest, &sql.place,
-                &sql.last_all, &sql.last_topic, &sql.first_at, &sql.size,
+                &sql.insert,
+                &sql.delete,
+                &sql.read_all,
+                &sql.read_topic,
+                &sql.read_one,
+                &sql.oldest,
+                &sql.place,
+                &sql.last_all,
+                &sql.last_topic,
+                &sql.first_at,
+                &sql.size,
             ] {
                 connection.prepare(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             }

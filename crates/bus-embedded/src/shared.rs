@@ -38,13 +38,35 @@ pub(crate) struct Shared {
 /// What the writer is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Publish { topic: Topic, message: Message, reply: Reply<Stored> },
-    Settle { group: Arc<Group>, seq: u64, how: Settle, reply: Reply<()> },
-    Claim { group: Arc<Group>, claim: Claim },
+    Publish {
+        topic: Topic,
+        message: Message,
+        reply: Reply<Stored>,
+    },
+    Settle {
+        group: Arc<Group>,
+        seq: u64,
+        how: Settle,
+        reply: Reply<()>,
+    },
+    Claim {
+        group: Arc<Group>,
+        claim: Claim,
+    },
     /// These were to come again and are there no more.
-    Gone { group: Arc<Group>, seqs: Vec<u64> },
-    Remove { topic: Topic, seq: u64, reply: Reply<()> },
-    Declare { subscriptions: Vec<Subscription>, reply: Reply<Vec<Arc<Group>>> },
+    Gone {
+        group: Arc<Group>,
+        seqs: Vec<u64>,
+    },
+    Remove {
+        topic: Topic,
+        seq: u64,
+        reply: Reply<()>,
+    },
+    Declare {
+        subscriptions: Vec<Subscription>,
+        reply: Reply<Vec<Arc<Group>>>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +78,32 @@ pub(crate) enum Settle {
 /// What the reader is asked.
 #[derive(Debug)]
 pub(crate) enum Read {
-    Fill { group: Arc<Group>, plan: Plan },
-    Fetch { topic: Topic, seq: u64, reply: Reply<Option<Record>> },
+    Fill {
+        group: Arc<Group>,
+        plan: Plan,
+    },
+    Fetch {
+        topic: Topic,
+        seq: u64,
+        reply: Reply<Option<Record>>,
+    },
     /// Where scans begin, and where each family ends now.
-    Begin { places: Vec<ScanPlace>, from: chatbus_bus::ScanFrom, reply: Reply<Vec<(u64, u64)>> },
-    Chunk { place: ScanPlace, after: u64, upto: u64, reply: Reply<Vec<Record>> },
+    Begin {
+        places: Vec<ScanPlace>,
+        from: chatbus_bus::ScanFrom,
+        reply: Reply<Vec<(u64, u64)>>,
+    },
+    Chunk {
+        place: ScanPlace,
+        after: u64,
+        upto: u64,
+        reply: Reply<Vec<Record>>,
+    },
     /// When the first message of each group's topic at or after a place came, in milliseconds.
-    Ages { firsts: Vec<(Arc<Group>, u64)>, reply: Reply<Vec<Option<i64>>> },
+    Ages {
+        firsts: Vec<(Arc<Group>, u64)>,
+        reply: Reply<Vec<Option<i64>>>,
+    },
 }
 
 /// One family of a scan, or one topic of it.

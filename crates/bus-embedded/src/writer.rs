@@ -89,7 +89,8 @@ impl Writer {
     fn load_window(&mut self) -> rusqlite::Result<()> {
         let now = self.now();
         self.block = Block::after_last(&self.db)?;
-        let to_window_ms = |wall_ms: i64| now.window_ms.saturating_sub(now.wall_ms.saturating_sub(wall_ms).max(0));
+        let to_window_ms =
+            |wall_ms: i64| now.window_ms.saturating_sub(now.wall_ms.saturating_sub(wall_ms).max(0));
         let ids = seen::load(&self.db, &mut self.window, to_window_ms)?;
         tracing::debug!(event = "bus.window_loaded", ids, "message ids of the dedupe window are read");
         Ok(())
@@ -275,7 +276,9 @@ impl Writer {
                     replies.push((reply, Ok(stored)));
                 }
                 (Command::Publish { reply, .. }, Answer::Refused(error)) => replies.push((reply, Err(error))),
-                (Command::Settle { reply, .. } | Command::Remove { reply, .. }, _) => answer_with(reply, Ok(())),
+                (Command::Settle { reply, .. } | Command::Remove { reply, .. }, _) => {
+                    answer_with(reply, Ok(()))
+                }
                 (Command::Claim { group, claim }, _) => group.lock().claimed(&claim, true),
                 _ => {}
             }
@@ -372,7 +375,10 @@ impl Writer {
         let (topic_id, counters) = (self.topics.get(at).id, self.topics.get(at).counters);
         // A queue's group has to settle all that is there, a log's group nothing that is.
         let settled = if holds {
-            let sql = format!("SELECT count(*) FROM message_{} WHERE topic = ?1", family::name(wanted.topic.family()));
+            let sql = format!(
+                "SELECT count(*) FROM message_{} WHERE topic = ?1",
+                family::name(wanted.topic.family())
+            );
             let kept: i64 = tx.query_row(&sql, [topic_id], |row| row.get(0))?;
             counters.published.saturating_sub(crate::shared::from_sql(kept))
         } else {
