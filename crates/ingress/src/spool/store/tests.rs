@@ -289,3 +289,48 @@ fn a_folder_that_vanished_is_an_error_of_the_job() {
     assert!(append(&mut store, 0..1).error.is_some());
     assert!(store.run(&Job { cursor: Some(1), ..Job::default() }).error.is_some());
 }
+
+/// Set in the child that has a file system of its own.
+const FULL_DISK: &str = "CHATBUS_INGRESS_FULL_DISK";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only way to tell a re-run test binary that it is the child"
+)]
+fn full_disk() -> Option<std::path::PathBuf> {
+    std::env::var_os(FULL_DISK).map(Into::into)
+}
+
+/// A real file system of 256 KiB, in a mount namespace that vanishes with the child.
+#[test]
+fn a_real_file_system_that_is_full_costs_the_oldest_and_nothing_else() {
+    if let Some(root) = full_disk() {
+        return fill(&root);
+    }
+    let root = tempfile::tempdir().unwrap();
+    let script = r#"mount -t tmpfs -o size=256k none "$1" || exit 77; exec "$2" --exact "$3" --nocapture"#;
+    let name = "spool::store::tests::a_real_file_system_that_is_full_costs_the_oldest_and_nothing_else";
+    let ended = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
+        .arg(root.path())
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(FULL_DISK, root.path())
+        .status();
+    match ended.map(|status| status.code()) {
+        Ok(Some(77 | 1)) | Err(_) => println!("this machine lets nobody mount; the injected disk has to do"),
+        Ok(code) => assert_eq!(code, Some(0)),
+    }
+}
+
+fn fill(root: &Path) {
+    let (mut store, _) = open(root, 1 << 20);
+    for n in 0..4_000 {
+        let report = append(&mut store, n..n + 1);
+        assert_eq!((report.durable, report.error), (n + 1, None));
+    }
+    let report = append(&mut store, 4_000..4_001);
+    assert!(report.bytes <= 256 * 1024 && report.oldest > 2_000, "{} {}", report.bytes, report.oldest);
+    assert_eq!(read_all(&mut store, 0), (report.oldest..4_001).collect::<Vec<_>>());
+    println!("a real full disk: kept {} of 4001", 4_001 - report.oldest);
+}
