@@ -42,7 +42,7 @@ impl World {
         match (line.command.to_ascii_uppercase().as_str(), login) {
             ("CAP", _) => self.on_cap(id, &line),
             ("PING", _) => {
-                self.tell(id, &format!(":tmi.twitch.tv PONG tmi.twitch.tv :{}\r\n", line.param(0)))
+                self.tell(id, &format!(":tmi.twitch.tv PONG tmi.twitch.tv :{}\r\n", line.param(0)));
             }
             ("PONG" | "USER", _) => {}
             ("QUIT", _) => return Flow::Quit,

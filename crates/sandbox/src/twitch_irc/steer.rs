@@ -142,7 +142,7 @@ impl TwitchIrc {
     /// # Errors
     /// When the channel or code is none, or there are 1,000 orders already.
     pub fn refuse(&self, refusal: Refusal) -> Result<(), BadRequest> {
-        let channel = refusal.channel.as_deref().map(|c| channel_of(c)).transpose()?;
+        let channel = refusal.channel.as_deref().map(channel_of).transpose()?;
         let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         if !(1..=64).contains(&refusal.code.len()) || !refusal.code.bytes().all(valid) {
             return Err(BadRequest::new("code", "is not 1 to 64 of a-z 0-9 _"));

@@ -11,25 +11,25 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-pub const ALL_CAPS: &str = "CAP REQ :twitch.tv/tags twitch.tv/commands twitch.tv/membership";
+pub(crate) const ALL_CAPS: &str = "CAP REQ :twitch.tv/tags twitch.tv/commands twitch.tv/membership";
 
-pub async fn sandbox() -> SandboxHandle {
+pub(crate) async fn sandbox() -> SandboxHandle {
     Sandbox::start(SandboxConfig::default(), test_runtime(1)).await.expect("a sandbox on free ports")
 }
 
-pub struct Client {
+pub(crate) struct Client {
     read: BufReader<OwnedReadHalf>,
     write: OwnedWriteHalf,
 }
 
 impl Client {
-    pub async fn connect(addr: SocketAddr) -> Self {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let (read, write) = TcpStream::connect(addr).await.expect("the sandbox listens").into_split();
         Self { read: BufReader::new(read), write }
     }
 
     /// Logged in with all capabilities and in these channels.
-    pub async fn joined(sandbox: &SandboxHandle, login: &str, channels: &str) -> Self {
+    pub(crate) async fn joined(sandbox: &SandboxHandle, login: &str, channels: &str) -> Self {
         let mut client = Self::logged_in(sandbox, login).await;
         client.send(&format!("JOIN {channels}")).await;
         for _ in channels.split(',') {
@@ -38,7 +38,7 @@ impl Client {
         client
     }
 
-    pub async fn logged_in(sandbox: &SandboxHandle, login: &str) -> Self {
+    pub(crate) async fn logged_in(sandbox: &SandboxHandle, login: &str) -> Self {
         let mut client = Self::connect(sandbox.twitch().irc_addr()).await;
         client.send(&format!("{ALL_CAPS}\r\nPASS oauth:token_of_{login}\r\nNICK {login}")).await;
         client.until(" 376 ").await;
@@ -48,16 +48,16 @@ impl Client {
         client
     }
 
-    pub async fn send(&mut self, line: &str) {
+    pub(crate) async fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes()).await;
     }
 
-    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.write.write_all(bytes).await.expect("the connection is open");
     }
 
     /// The next line without CRLF, as bytes; `None` at the end.
-    pub async fn bytes(&mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn bytes(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         let read = tokio::time::timeout(PATIENCE, self.read.read_until(b'\n', &mut line)).await;
         match read.expect("a line or the end in time") {
@@ -70,12 +70,12 @@ impl Client {
         }
     }
 
-    pub async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         String::from_utf8(self.bytes().await.expect("the connection is open")).expect("UTF-8")
     }
 
     /// Reads on to a line that holds this.
-    pub async fn until(&mut self, part: &str) -> String {
+    pub(crate) async fn until(&mut self, part: &str) -> String {
         loop {
             let line = self.line().await;
             if line.contains(part) {
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Everything told up to now: what comes before the answer to a PING.
-    pub async fn pending(&mut self) -> Vec<String> {
+    pub(crate) async fn pending(&mut self) -> Vec<String> {
         self.send("PING :up-to-here").await;
         let mut lines = Vec::new();
         loop {
@@ -98,19 +98,19 @@ impl Client {
     }
 
     /// Whether nothing comes for a while.
-    pub async fn is_silent_for(&mut self, time: Duration) -> bool {
+    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
         tokio::time::timeout(time, self.read.fill_buf()).await.is_err()
     }
 
     /// Reads until the server has closed the connection; true when it was a reset.
-    pub async fn ends(mut self) -> bool {
+    pub(crate) async fn ends(mut self) -> bool {
         let mut rest = Vec::new();
         let end = tokio::time::timeout(PATIENCE, self.read.read_to_end(&mut rest)).await;
         end.expect("the connection ends in time").is_err()
     }
 
     /// Sends a message and reads the verdict on it.
-    pub async fn say(&mut self, channel: &str, text: &str) -> String {
+    pub(crate) async fn say(&mut self, channel: &str, text: &str) -> String {
         self.send(&format!("PRIVMSG {channel} :{text}")).await;
         loop {
             let line = self.line().await;
@@ -122,7 +122,7 @@ impl Client {
 }
 
 /// The tags of a line.
-pub fn tags(line: &str) -> BTreeMap<&str, &str> {
+pub(crate) fn tags(line: &str) -> BTreeMap<&str, &str> {
     let tags = line.strip_prefix('@').and_then(|line| line.split_once(' ')).map_or("", |(tags, _)| tags);
     tags.split(';').filter_map(|tag| tag.split_once('=')).collect()
 }

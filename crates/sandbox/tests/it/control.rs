@@ -6,10 +6,14 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, sandbox, tags};
 
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().build().expect("a client needs nothing")
+}
+
 async fn post(sandbox: &SandboxHandle, path: &str, body: Value) -> (u16, Value) {
     let url = format!("{}{path}", sandbox.control_url());
-    let answer = reqwest::Client::builder().build().unwrap().post(url).json(&body).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let answer = http().post(url).json(&body).send().await.expect("the API answers");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
 async fn ok(sandbox: &SandboxHandle, path: &str, body: Value) -> Value {
@@ -20,7 +24,7 @@ async fn ok(sandbox: &SandboxHandle, path: &str, body: Value) -> Value {
 
 async fn get(sandbox: &SandboxHandle, path: &str) -> Value {
     let url = format!("{}{path}", sandbox.control_url());
-    reqwest::Client::builder().build().unwrap().get(url).send().await.unwrap().json().await.unwrap()
+    http().get(url).send().await.expect("the API answers").json().await.expect("JSON")
 }
 
 #[tokio::test]
@@ -189,7 +193,7 @@ async fn a_senseless_request_names_its_field() {
 #[tokio::test]
 async fn web_pages_of_others_are_refused() {
     let sandbox = sandbox().await;
-    let http = reqwest::Client::builder().build().unwrap();
+    let http = http();
     let url = format!("{}/twitch/reset", sandbox.control_url());
     let foreign = http.post(&url).header(header::ORIGIN, "https://example.com").body("{}");
     assert_eq!(foreign.send().await.unwrap().status(), 403);

@@ -196,12 +196,12 @@ async fn a_client_that_never_answers_a_ping_is_disconnected() {
     let sandbox = Sandbox::start(config, test_runtime(1)).await.unwrap();
     let mut good = Client::joined(&sandbox, "good", "#hall").await;
     let bad = Client::joined(&sandbox, "bad", "#hall").await;
-    let bad = tokio::spawn(bad.ends());
-    for _ in 0..5 {
-        good.until("PING :tmi.twitch.tv").await;
-        good.send("PONG :tmi.twitch.tv").await;
-    }
-    bad.await.unwrap();
+    tokio::join!(bad.ends(), async {
+        for _ in 0..5 {
+            good.until("PING :tmi.twitch.tv").await;
+            good.send("PONG :tmi.twitch.tv").await;
+        }
+    });
     assert_eq!(sandbox.twitch().connections().len(), 1);
 }
 
