@@ -1,6 +1,18 @@
 //! Twitch: chat over IRC.
+//!
+//! [`Factory`] reads the settings and makes a [`TwitchConnector`], which keeps one connection to
+//! Twitch's IRC for reading and speaking. Inside, [`irc`] speaks the protocol and [`normalize`] turns its
+//! lines into events; the decisions of both are pure, and only the transport does I/O.
 
 mod channel;
+mod config;
+mod connector;
+mod factory;
 pub mod irc;
+pub mod normalize;
+mod sink;
 
 pub use channel::{channel_name, user_id};
+pub use config::TwitchConfig;
+pub use connector::TwitchConnector;
+pub use factory::Factory;

@@ -99,3 +99,13 @@ pub const RATE_LIMIT_RETRY: Duration = Duration::from_secs(5);
 
 /// When a refusal for slow mode or a timeout names no time.
 pub const MODE_RETRY: Duration = Duration::from_secs(30);
+
+/// For the last bytes and the goodbye when we stop.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Events that may wait here while the publisher's queue is full.
+pub const MAX_UNTAKEN: usize = 8192;
+
+/// When they are that many, reading pauses for this long at most. Then it goes on, for the sake of
+/// PINGs and verdicts, and what cannot be kept is counted as dropped.
+pub const READ_PAUSE: Duration = Duration::from_secs(5);

@@ -85,8 +85,10 @@ pub enum Input<'a> {
 /// Something to be said in one channel, in parts that each fit.
 #[derive(Debug, Clone)]
 pub struct Say {
-    /// Names it.
+    /// Names this attempt.
     pub ticket: Ticket,
+    /// Names the delivery through all of its attempts.
+    pub delivery: Arc<str>,
     /// Where.
     pub channel: Arc<str>,
     /// What, as [`text::messages`](super::text::messages) gives it; not empty.
@@ -121,8 +123,8 @@ pub enum Output {
 /// A message of our own that Twitch took. Twitch does not send it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// Names the send.
-    pub ticket: Ticket,
+    /// Names the delivery.
+    pub delivery: Arc<str>,
     /// Which part of it, from 0.
     pub part: usize,
     /// Where.

@@ -35,6 +35,7 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) ticket: Ticket,
+    pub(super) delivery: Arc<str>,
     pub(super) parts: Vec<String>,
     pub(super) reply_to: Option<Arc<str>>,
     pub(super) deadline: Instant,
@@ -163,11 +164,12 @@ impl Lane {
     /// Our own message came from the server: whether it was published already.
     pub(super) fn echoed(&mut self, message: &Message<'_>, now: Instant) -> bool {
         let (text, _) = crate::irc::ctcp::action(message.param(1).unwrap_or_default());
-        if let Some(flight) = self.job.as_mut().and_then(|job| job.flight.as_mut()) {
-            if flight.written && text::shown(&flight.text).0 == text::shown(text).0 {
-                flight.echo = Some(message.tag("id").map(str::to_owned));
-                return false;
-            }
+        if let Some(flight) = self.job.as_mut().and_then(|job| job.flight.as_mut())
+            && flight.written
+            && text::shown(&flight.text).0 == text::shown(text).0
+        {
+            flight.echo = Some(message.tag("id").map(str::to_owned));
+            return false;
         }
         let text = text::shown(text).0;
         self.unnamed.take_if(|(at, said)| said == text && now < *at + VERDICT_TIMEOUT).is_some()

@@ -21,7 +21,7 @@ const DUPLICATE_RETRIES: usize = 2;
 
 impl Session {
     pub(super) fn say(&mut self, say: Say, now: Instant, out: &mut Vec<Output>) {
-        let Say { ticket, channel, parts, reply_to, deadline, may_have_been_sent } = say;
+        let Say { ticket, delivery, channel, parts, reply_to, deadline, may_have_been_sent } = say;
         if self.config.account.is_none() {
             let verdict = Verdict::Permanent {
                 reason: PermanentReason::Unsupported,
@@ -35,6 +35,7 @@ impl Session {
         };
         state.lane.job = Some(Job {
             ticket,
+            delivery,
             parts,
             reply_to,
             deadline,
@@ -97,7 +98,7 @@ impl Session {
         let Some(job) = &state.lane.job else { return false };
         if echo.is_none() {
             let own = Own {
-                ticket: job.ticket,
+                delivery: Arc::clone(&job.delivery),
                 part: job.said,
                 channel: Arc::clone(&name),
                 text: shown.clone(),

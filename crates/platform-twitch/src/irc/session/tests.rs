@@ -99,6 +99,7 @@ impl Bench {
     fn request(&self, ticket: u64, channel: &str, parts: &[&str]) -> Say {
         Say {
             ticket: Ticket(ticket),
+            delivery: "d-1".into(),
             channel: channel.into(),
             parts: parts.iter().map(|part| (*part).to_owned()).collect(),
             reply_to: None,

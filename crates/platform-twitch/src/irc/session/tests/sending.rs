@@ -11,7 +11,7 @@ fn a_userstate_after_a_message_is_its_delivery_and_makes_it_an_event_of_our_own(
     let out = bench.line("@id=m-1;mod=0 :tmi.twitch.tv USERSTATE #a");
     assert_eq!(verdicts(out), [&delivered("m-1")]);
     let own = Own {
-        ticket: Ticket(1),
+        delivery: "d-1".into(),
         part: 0,
         channel: "#a".into(),
         text: "hi".to_owned(),

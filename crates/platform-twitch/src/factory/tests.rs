@@ -1,0 +1,78 @@
+use super::*;
+use chatbus_event::{InstanceId, Shape, Timestamp, Topic};
+use chatbus_runtime::settings::{Origin, resolve};
+
+fn read_from(pairs: &[(&str, &str)]) -> Result<Option<TwitchConfig>, Vec<String>> {
+    let layer =
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned(), Origin::Environment((*k).to_owned())));
+    let (values, problems) = resolve(SETTINGS, &[layer.collect()]);
+    assert_eq!(problems, []);
+    let instance = InstanceId::parse("i-1").unwrap();
+    let egress = Topic::egress_of(&instance);
+    let clock = Arc::new(chatbus_testkit::FakeClock::at(Timestamp::EPOCH));
+    let cx = BuildContext { instance, egress, shape: Shape::Flat, clock };
+    let read = read(&values, &cx);
+    assert_eq!(Factory.build(&values, &cx).is_err(), read.is_err());
+    read.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_channel_alone_is_enough_to_read_anonymously() {
+    let config = read_from(&[("TWITCH_CHANNELS", "#Some_Channel, other some_channel")]).unwrap().unwrap();
+    assert_eq!(config.channels, ["#some_channel".into(), "#other".into()]);
+    assert!(config.account.is_none() && config.message_limit);
+    assert!(config.endpoint.is_twitch());
+}
+
+#[test]
+fn nothing_set_or_switched_off_is_no_platform() {
+    assert!(read_from(&[]).unwrap().is_none());
+    assert!(read_from(&[("TWITCH_ENABLED", "false"), ("TWITCH_CHANNELS", "a")]).unwrap().is_none());
+    assert!(read_from(&[("TWITCH_IRC_URL", "irc://127.0.0.1:1")]).unwrap().is_none());
+}
+
+#[test]
+fn an_account_has_a_login_and_a_token_that_is_never_shown() {
+    let config = read_from(&[
+        ("TWITCH_CHANNELS", "a"),
+        ("TWITCH_BOT_USERNAME", "MyBot"),
+        ("TWITCH_BOT_ACCESS_TOKEN", "oauth:hush"),
+        ("TWITCH_IRC_URL", "irc://127.0.0.1:1"),
+        ("TWITCH_MESSAGE_LIMIT", "off"),
+    ]);
+    let config = config.unwrap().unwrap();
+    assert_eq!(config.account.as_ref().map(|account| account.login.as_str()), Some("mybot"));
+    assert!(!config.is_paced());
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    for (pairs, expected) in [
+        (
+            &[("TWITCH_ENABLED", "true")][..],
+            &["TWITCH_CHANNELS: is needed because Twitch is on: name a channel"][..],
+        ),
+        (
+            &[("TWITCH_CHANNELS", "a"), ("TWITCH_BOT_USERNAME", "bot")],
+            &["TWITCH_BOT_ACCESS_TOKEN: is needed because TWITCH_BOT_USERNAME is set"],
+        ),
+        (
+            &[
+                ("TWITCH_CHANNELS", "a,b.c"),
+                ("TWITCH_BOT_ACCESS_TOKEN", "t"),
+                ("TWITCH_MESSAGE_LIMIT", "off"),
+                ("IRC_RECONNECT_INITIAL_MS", "500"),
+                ("IRC_RECONNECT_MAX_MS", "100"),
+            ],
+            &[
+                "TWITCH_CHANNELS: \"b.c\" is no channel: use 1 to 25 of a-z 0-9 _, with or without #",
+                "TWITCH_BOT_USERNAME: is needed because TWITCH_BOT_ACCESS_TOKEN is set",
+                "TWITCH_MESSAGE_LIMIT: off is only for another server: set TWITCH_IRC_URL, or leave the limits on",
+                "IRC_RECONNECT_MAX_MS: use at least IRC_RECONNECT_INITIAL_MS, which is 500",
+            ],
+        ),
+    ] {
+        assert_eq!(read_from(pairs).unwrap_err(), expected, "{pairs:?}");
+    }
+}

@@ -1,0 +1,327 @@
+//! The loop around the session: it moves bytes, time and events, and decides nothing.
+//!
+//! Inputs, in one `select!`: the stop and drain signals, the connection being made, the connection
+//! itself (lines, finished writes, its end), requests of the sink, room at the publisher, time.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use chatbus_connector::{Status, Verdict};
+use chatbus_event::Timestamp;
+use chatbus_runtime::{CancellationToken, Runtime};
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::debug;
+
+use super::grammar::Message;
+use super::lines::LineBuffer;
+use super::link::{Link, LinkEvent, Report};
+use super::news;
+use super::outgoing::Ticket;
+use super::outlet::Outlet;
+use super::session::{Input, News, Output, Say, Session};
+use super::transport::{self, Endpoint, Reader, Writer};
+use crate::normalize::Normalizer;
+
+/// A send on its way to the session, and where its verdict goes.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) say: Say,
+    pub(crate) verdict: oneshot::Sender<Verdict>,
+}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<(Reader, Writer)>> + Send>>;
+
+/// See the module.
+pub(crate) struct Client {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) login: Option<String>,
+    pub(crate) session: Arc<Mutex<Session>>,
+    pub(crate) normalizer: Normalizer,
+    pub(crate) status: Status,
+    /// Changed whenever something may have become sayable.
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) runtime: Runtime,
+    pub(crate) outlet: Outlet,
+}
+
+/// What a running client holds beside its parts.
+#[derive(Default)]
+struct State {
+    connecting: Option<Connecting>,
+    link: Option<Link>,
+    lines: LineBuffer,
+    waiting: HashMap<Ticket, oneshot::Sender<Verdict>>,
+    /// Nothing new is read any more; verdicts still are.
+    stopping: bool,
+    outputs: Vec<Output>,
+    tally: Tally,
+}
+
+/// Counted over one turn, written to the status at its end.
+#[derive(Debug, Default)]
+struct Tally {
+    events: u64,
+    sent: u64,
+    /// Lines cut since the start.
+    cut: u64,
+}
+
+/// What the loop woke up for.
+enum Wake {
+    Drained,
+    Stop,
+    Made(io::Result<(Reader, Writer)>),
+    Link(LinkEvent),
+    Request(Request),
+    Room,
+    Time,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) async fn run(mut self, requests: &mut mpsc::Receiver<Request>, drained: CancellationToken) {
+        let mut state = State::default();
+        loop {
+            let now = self.runtime.clock.instant();
+            let due = self.lock().next_deadline();
+            let due = due.into_iter().chain(self.outlet.reads_again().filter(|at| *at > now)).min();
+            match self.wake(&mut state, requests, &drained, due, now).await {
+                Wake::Drained => break,
+                Wake::Stop => state.stopping = true,
+                Wake::Made(Ok((reader, writer))) => {
+                    state.link = Some(Link::new(reader, writer, Arc::clone(&self.runtime.clock)));
+                    state.lines.clear();
+                    self.feed(&mut state, Input::Connected);
+                }
+                Wake::Made(Err(error)) => self.feed(&mut state, Input::Closed(&error.to_string())),
+                Wake::Link(LinkEvent::Read) => self.read(&mut state),
+                Wake::Link(LinkEvent::Report(report)) => self.report(&mut state, report),
+                Wake::Link(LinkEvent::Ended(why)) => self.ended(&mut state, &why),
+                Wake::Request(request) => {
+                    state.waiting.insert(request.say.ticket, request.verdict);
+                    self.feed(&mut state, Input::Say(request.say));
+                }
+                Wake::Room => {}
+                Wake::Time => self.feed(&mut state, Input::Tick),
+            }
+            self.settle(&mut state);
+        }
+        if let Some(link) = state.link.take() {
+            link.close().await;
+        }
+        news::stopped(&self.status);
+    }
+
+    async fn wake(
+        &self,
+        state: &mut State,
+        requests: &mut mpsc::Receiver<Request>,
+        drained: &CancellationToken,
+        due: Option<Instant>,
+        now: Instant,
+    ) -> Wake {
+        let may_read = self.outlet.may_read(now);
+        let State { connecting, link, lines, stopping, .. } = state;
+        tokio::select! {
+            biased;
+            () = drained.cancelled() => Wake::Drained,
+            () = self.runtime.stop.cancelled(), if !*stopping => Wake::Stop,
+            made = made(connecting) => Wake::Made(made),
+            Some(request) = requests.recv() => Wake::Request(request),
+            event = event(link, lines, may_read) => Wake::Link(event),
+            () = self.outlet.room() => Wake::Room,
+            () = until(due, now) => Wake::Time,
+        }
+    }
+
+    /// Parses all whole lines. The session sees each before the next, since a line may end it all;
+    /// what was read beyond that line is still published.
+    fn read(&mut self, state: &mut State) {
+        let received_at = self.runtime.clock.now();
+        let now = self.runtime.clock.instant();
+        let mut lines = std::mem::take(&mut state.lines);
+        let mut outputs = std::mem::take(&mut state.outputs);
+        let mut is_open = true;
+        while let Some(line) = lines.next_line() {
+            let text = line.text();
+            let message = match Message::parse(&text) {
+                Ok(message) => message,
+                Err(why) => {
+                    self.lock().on(Input::Noise, now, &mut outputs);
+                    if !state.stopping {
+                        self.outlet.push(self.normalizer.malformed(line, why, received_at));
+                        state.tally.events += 1;
+                    }
+                    continue;
+                }
+            };
+            if is_open {
+                self.lock().on(Input::Line(&message), now, &mut outputs);
+            } else {
+                outputs.push(Output::Publish);
+            }
+            for output in outputs.drain(..) {
+                match output {
+                    Output::Publish if !state.stopping => {
+                        self.outlet.push(self.normalizer.line(&message, line, received_at));
+                        state.tally.events += 1;
+                    }
+                    Output::PublishOwn(own) => {
+                        self.outlet.push(self.normalizer.own(&message, &own, received_at));
+                        state.tally.sent += 1;
+                    }
+                    other => {
+                        is_open &= other != Output::Close;
+                        self.act(state, other, received_at);
+                    }
+                }
+            }
+        }
+        state.outputs = outputs;
+        state.tally.cut = lines.cut();
+        state.lines = lines;
+    }
+
+    fn report(&mut self, state: &mut State, report: Report) {
+        self.feed(
+            state,
+            match report {
+                Report::Written(ticket) => Input::Written(ticket),
+                Report::Withheld(ticket) => Input::Withheld(ticket),
+            },
+        );
+    }
+
+    fn ended(&mut self, state: &mut State, why: &str) {
+        if let Some(link) = state.link.take() {
+            for report in link.abandon() {
+                self.report(state, report);
+            }
+        }
+        self.feed(state, Input::Closed(why));
+    }
+
+    /// Tells the session, and does what it says.
+    fn feed(&mut self, state: &mut State, input: Input<'_>) {
+        let now = self.runtime.clock.instant();
+        let mut outputs = std::mem::take(&mut state.outputs);
+        self.lock().on(input, now, &mut outputs);
+        let wall = self.runtime.clock.now();
+        for output in outputs.drain(..) {
+            self.act(state, output, wall);
+        }
+        state.outputs = outputs;
+    }
+
+    fn act(&mut self, state: &mut State, output: Output, wall: Timestamp) {
+        match output {
+            Output::Close => {
+                state.link = None;
+                state.connecting = None;
+            }
+            Output::Connect => {
+                let (endpoint, tls) = (self.endpoint.clone(), Arc::clone(&self.tls));
+                state.connecting = Some(Box::pin(async move { transport::connect(&endpoint, tls).await }));
+            }
+            Output::Write(frame) => {
+                let ticket = frame.ticket;
+                let refused = state.link.as_ref().is_none_or(|link| link.write(frame).is_err());
+                if let Some(ticket) = ticket.filter(|_| refused) {
+                    let mut outputs = Vec::new();
+                    let now = self.runtime.clock.instant();
+                    self.lock().on(Input::Withheld(ticket), now, &mut outputs);
+                    for output in outputs {
+                        self.act(state, output, wall);
+                    }
+                }
+            }
+            Output::Verdict(ticket, verdict) => {
+                debug!(event = "twitch.irc.verdict", platform = "twitch", outcome = ?verdict, "verdict");
+                if let Some(waiting) = state.waiting.remove(&ticket) {
+                    // Nobody listens any more when the send was given up.
+                    let _ = waiting.send(verdict);
+                }
+                self.changes.send_modify(|version| *version = version.wrapping_add(1));
+            }
+            Output::News(news) => {
+                let is_better = matches!(
+                    news,
+                    News::State(_) | News::Joined(_) | News::Allowance | News::LoggedIn { .. }
+                );
+                news::report(&self.status, news, self.login.as_deref(), wall);
+                if is_better {
+                    self.changes.send_modify(|version| *version = version.wrapping_add(1));
+                }
+            }
+            // These need the line they belong to, which only reading has.
+            Output::Publish | Output::PublishOwn(_) => {}
+        }
+    }
+
+    /// Ends a turn: hands over events, and writes down what was counted.
+    fn settle(&mut self, state: &mut State) {
+        self.outlet.flush(self.runtime.clock.instant());
+        let Tally { events, sent, cut } = std::mem::take(&mut state.tally);
+        if events == 0 && sent == 0 {
+            return;
+        }
+        let (oddities, dropped) = (self.normalizer.oddities(), self.outlet.dropped());
+        let now = self.runtime.clock.now();
+        self.status.count(|snapshot| {
+            let counters = &mut snapshot.counters;
+            counters.received += events;
+            counters.sent += sent;
+            for (name, count) in [
+                ("malformedLines", oddities.malformed),
+                ("notUtf8Lines", oddities.not_utf8),
+                ("unknownCommands", oddities.unknown_commands),
+                ("badEmotes", oddities.bad_emotes),
+                ("cutLines", cut),
+                ("droppedForRoom", dropped),
+            ] {
+                if count > 0 {
+                    counters.other.insert(name.to_owned(), count);
+                }
+            }
+            if events > 0 {
+                snapshot.last_message_at = Some(now);
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        lock(&self.session)
+    }
+}
+
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn made(connecting: &mut Option<Connecting>) -> io::Result<(Reader, Writer)> {
+    let Some(making) = connecting else { return std::future::pending().await };
+    let made = making.await;
+    *connecting = None;
+    made
+}
+
+async fn event(link: &mut Option<Link>, lines: &mut LineBuffer, may_read: bool) -> LinkEvent {
+    match link {
+        Some(link) => link.next(lines, may_read).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>, now: Instant) {
+    match due {
+        Some(due) => tokio::time::sleep(due.saturating_duration_since(now)).await,
+        None => std::future::pending().await,
+    }
+}
