@@ -14,7 +14,6 @@
 //! From then on such a message is counted exactly, one commit a delivery ([`Claim`]): a message that
 //! kills the process each time does not take its neighbours with it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,9 +22,12 @@ use chatbus_bus::{Group as GroupName, Record};
 use chatbus_event::{Family, Topic};
 use tokio::sync::Notify;
 
+mod reading;
 mod settling;
+mod taking;
 #[cfg(test)]
 mod tests;
+mod vanishing;
 
 pub(crate) use settling::{Change, Retried, Row};
 
@@ -97,6 +99,10 @@ pub(crate) struct GroupState {
     ready_bytes: usize,
     again: VecDeque<Entry>,
     unsettled: BTreeMap<u64, Unsettled>,
+    /// Rows found when the bus was opened, of messages after `handed`. Each joins `unsettled` when
+    /// its turn comes, and not before: else it could be settled, and the cursor pass what
+    /// nobody had yet.
+    known: BTreeMap<u64, StoredUnsettled>,
     due: BTreeSet<(Instant, u64)>,
     returned: BTreeSet<u64>,
     /// Whether something is being read back, and whether deliveries are being recorded.
@@ -246,6 +252,7 @@ impl GroupState {
             ready_bytes: 0,
             again: VecDeque::new(),
             unsettled: BTreeMap::new(),
+            known: BTreeMap::new(),
             due: BTreeSet::new(),
             returned: BTreeSet::new(),
             reading: false,
@@ -256,23 +263,32 @@ impl GroupState {
             next_member: 0,
         };
         for row in stored.unsettled {
-            let unsettled = Unsettled {
-                failures: row.failures,
-                deliveries: row.deliveries,
-                recorded: row.deliveries,
-                size: 0,
-                not_before_ms: row.not_before_ms,
-                stored: true,
-                suspect: true,
-                place: Place::Waiting,
-            };
-            state.unsettled.insert(row.seq, unsettled);
-            match row.due {
-                Some(due) => drop(state.due.insert((due, row.seq))),
-                None => drop(state.returned.insert(row.seq)),
+            if row.seq > state.handed {
+                state.known.insert(row.seq, row);
+            } else {
+                state.wait_with(row);
             }
         }
         state
+    }
+
+    /// A message of an earlier life that has a row waits for its retry, or to come again at once.
+    fn wait_with(&mut self, row: StoredUnsettled) {
+        let unsettled = Unsettled {
+            failures: row.failures,
+            deliveries: row.deliveries,
+            recorded: row.deliveries,
+            size: 0,
+            not_before_ms: row.not_before_ms,
+            stored: true,
+            suspect: true,
+            place: Place::Waiting,
+        };
+        self.unsettled.insert(row.seq, unsettled);
+        match row.due {
+            Some(due) => drop(self.due.insert((due, row.seq))),
+            None => drop(self.returned.insert(row.seq)),
+        }
     }
 
     pub(crate) fn join(&mut self, max: usize, notify: Arc<Notify>) -> u64 {
@@ -286,11 +302,7 @@ impl GroupState {
         self.members.remove(&member);
         if self.members.is_empty() {
             // Nobody may come for these; they can be read again.
-            if let Some(first) = self.ready.front() {
-                self.read = first.record.seq - 1;
-            }
-            self.ready.clear();
-            self.ready_bytes = 0;
+            self.read_anew();
             for entry in std::mem::take(&mut self.again) {
                 self.put_back(entry.record.seq);
             }
@@ -298,292 +310,11 @@ impl GroupState {
         self.wake();
     }
 
-    /// The next thing for this member.
-    pub(crate) fn take(&mut self, member: u64, now: Instant) -> Taken {
-        if self.claiming || self.members.get(&member).is_none_or(|m| m.held >= m.max) {
-            return Taken::Wait(None);
-        }
-        while let Some(&(due, seq)) = self.due.first().filter(|(due, _)| *due <= now) {
-            self.due.remove(&(due, seq));
-            self.returned.insert(seq);
-        }
-        // What comes again comes first.
-        while let Some(entry) = self.again.pop_front() {
-            let removed = self.unsettled.get(&entry.record.seq).is_none_or(|u| u.place != Place::Coming);
-            if removed {
-                continue;
-            }
-            if entry.recorded > entry.prior {
-                return Taken::Delivery(Box::new(self.hand_out(entry, member)));
-            }
-            self.again.push_front(entry);
-            return self.claim_rows();
-        }
-        if let Some(until) = self.read_not_before.filter(|until| *until > now) {
-            return Taken::Wait(Some(until));
-        }
-        self.read_not_before = None;
-        if !self.returned.is_empty() {
-            return if self.reading { Taken::Wait(None) } else { Taken::Read(self.plan_again()) };
-        }
-        if self.unsettled.len() < MAX_UNSETTLED {
-            if let Some(entry) = self.ready.pop_front() {
-                return self.take_new(entry, member);
-            }
-            if self.read < self.head && !self.reading {
-                self.reading = true;
-                return Taken::Read(Plan::After(self.read, self.head));
-            }
-        }
-        Taken::Wait(self.due.first().map(|(due, _)| *due))
-    }
-
-    fn take_new(&mut self, entry: Entry, member: u64) -> Taken {
-        let seq = entry.record.seq;
-        if entry.prior == 0 && seq > self.mark {
-            let last =
-                self.ready.iter().take(BATCH).map_while(|e| (e.prior == 0).then_some(e.record.seq)).last();
-            self.ready.push_front(entry);
-            self.claiming = true;
-            return Taken::Record(Claim::Mark(last.unwrap_or(seq)));
-        }
-        if entry.prior > 0 && entry.recorded <= entry.prior {
-            let claim = Claim::Rows(vec![(seq, entry.prior.saturating_add(1))]);
-            self.ready.push_front(entry);
-            self.claiming = true;
-            return Taken::Record(claim);
-        }
-        self.ready_bytes -= bytes_of(&entry);
-        Taken::Delivery(Box::new(self.hand_out(entry, member)))
-    }
-
-    /// What waits at the front of `again`: a suspect alone, others together.
-    fn claim_rows(&mut self) -> Taken {
-        self.claiming = true;
-        let alone = self.again.front().is_some_and(|e| e.suspect);
-        let rows = self.again.iter().take(if alone { 1 } else { BATCH }).filter(|e| alone || !e.suspect);
-        Taken::Record(Claim::Rows(rows.map(|e| (e.record.seq, e.prior.saturating_add(1))).collect()))
-    }
-
-    /// The writer has recorded a claim, or cannot: then what was claimed is handed out nevertheless,
-    /// since a count matters less than a delivery.
-    pub(crate) fn claimed(&mut self, claim: &Claim, stored: bool) {
-        self.claiming = false;
-        match claim {
-            Claim::Mark(mark) => self.mark = self.mark.max(*mark),
-            Claim::Rows(rows) => {
-                for (seq, deliveries) in rows {
-                    let entries = self.again.iter_mut().chain(self.ready.iter_mut());
-                    for entry in entries.filter(|e| e.record.seq == *seq) {
-                        entry.recorded = *deliveries;
-                    }
-                    if let Some(unsettled) = self.unsettled.get_mut(seq) {
-                        unsettled.recorded = *deliveries;
-                        unsettled.stored |= stored;
-                    }
-                }
-            }
-        }
-        self.wake();
-    }
-
-    fn plan_again(&mut self) -> Plan {
-        let mut seqs = Vec::new();
-        while let Some(seq) = (seqs.len() < BATCH).then(|| self.returned.pop_first()).flatten() {
-            if let Some(unsettled) = self.unsettled.get_mut(&seq) {
-                unsettled.place = Place::Coming;
-                seqs.push(seq);
-            }
-        }
-        self.reading = true;
-        Plan::These(seqs)
-    }
-
-    fn hand_out(&mut self, entry: Entry, member: u64) -> Taking {
-        let deliveries = entry.prior.saturating_add(1);
-        let unsettled = self.unsettled.entry(entry.record.seq).or_insert(Unsettled {
-            failures: 0,
-            deliveries,
-            recorded: deliveries,
-            size: entry.size,
-            not_before_ms: 0,
-            // A new message that was delivered before has the row that its claim made.
-            stored: entry.prior > 0,
-            suspect: false,
-            place: Place::Held(member),
-        });
-        unsettled.place = Place::Held(member);
-        unsettled.deliveries = deliveries;
-        unsettled.size = entry.size;
-        unsettled.suspect = false;
-        let failures = unsettled.failures;
-        self.handed = self.handed.max(entry.record.seq);
-        if let Some(member) = self.members.get_mut(&member) {
-            member.held += 1;
-        }
-        Taking { record: entry.record, failures, deliveries }
-    }
-
-    /// How far the mark moves with a commit that puts this place at the end of the topic: what members
-    /// will find ready counts as handed out.
-    pub(crate) fn mark_with(&self, last: u64) -> u64 {
-        let ready = self.read == self.head && !self.members.is_empty() && self.ready.len() < READY_ITEMS;
-        if ready { self.mark.max(last) } else { self.mark }
-    }
-
-    /// Takes what the writer has just committed, in order.
-    pub(crate) fn offer<'a>(&mut self, records: impl ExactSizeIterator<Item = (Cow<'a, Record>, u64)>) {
-        let mut offered = false;
-        for (record, size) in records {
-            let seq = record.seq;
-            let caught_up = self.read == self.head;
-            self.published += 1;
-            self.head = seq;
-            if caught_up
-                && !self.members.is_empty()
-                && self.ready.len() < READY_ITEMS
-                && self.ready_bytes < READY_BYTES
-            {
-                self.read = seq;
-                let record = record.into_owned();
-                self.push_ready(Entry { record, size, prior: 0, recorded: 0, suspect: false });
-            }
-            offered = true;
-        }
-        if offered {
-            self.wake();
-        }
-    }
-
-    /// Sorts out what was read: what can be handed out, and the places that are there no more.
-    pub(crate) fn sort_out(&self, plan: &Plan, records: Vec<(Record, u64)>) -> (Vec<Entry>, Vec<u64>) {
-        let mut entries = Vec::with_capacity(records.len());
-        for (record, size) in records {
-            let entry = match (plan, self.unsettled.get(&record.seq)) {
-                (Plan::These(_), Some(u)) => {
-                    Entry { record, size, prior: u.deliveries, recorded: u.recorded, suspect: u.suspect }
-                }
-                // It waits for its retry, or was removed from what waits.
-                (Plan::These(_), None) | (Plan::After(..), Some(_)) => continue,
-                (Plan::After(..), None) => {
-                    let suspect = record.seq <= self.old_mark;
-                    let prior = u32::from(suspect);
-                    Entry { record, size, prior, recorded: prior, suspect }
-                }
-            };
-            entries.push(entry);
-        }
-        let mut gone = Vec::new();
-        if let Plan::These(seqs) = plan {
-            gone.extend(seqs.iter().filter(|seq| !entries.iter().any(|e| e.record.seq == **seq)));
-        }
-        (entries, gone)
-    }
-
-    /// Takes what was read. `upto` is how far an [`Plan::After`] looked.
-    pub(crate) fn filled(&mut self, plan: &Plan, mut entries: Vec<Entry>, gone: &[u64], upto: u64) {
-        self.reading = false;
-        let vanished = std::mem::take(&mut self.vanished);
-        entries.retain(|entry| !vanished.contains(&entry.record.seq));
-        match plan {
-            Plan::After(after, _) => {
-                // The last member may have left and rewound while this was being read.
-                if *after == self.read && !self.members.is_empty() {
-                    for entry in entries {
-                        self.push_ready(entry);
-                    }
-                    self.read = self.read.max(upto);
-                }
-            }
-            Plan::These(_) => {
-                for seq in gone {
-                    self.forget(*seq, false);
-                }
-                if self.members.is_empty() {
-                    for entry in entries {
-                        self.put_back(entry.record.seq);
-                    }
-                } else {
-                    self.again.extend(entries);
-                }
-            }
-        }
-        self.wake();
-    }
-
-    /// The database could not be read.
-    pub(crate) fn not_filled(&mut self, plan: &Plan, now: Instant) {
-        self.reading = false;
-        self.vanished.clear();
-        self.read_not_before = Some(now + READ_RETRY);
-        if let Plan::These(seqs) = plan {
-            for seq in seqs {
-                self.put_back(*seq);
-            }
-        }
-        self.wake();
-    }
-
-    fn push_ready(&mut self, entry: Entry) {
-        self.ready_bytes += bytes_of(&entry);
-        self.ready.push_back(entry);
-    }
-
     fn put_back(&mut self, seq: u64) {
         if let Some(unsettled) = self.unsettled.get_mut(&seq) {
             unsettled.place = Place::Waiting;
             self.returned.insert(seq);
         }
-    }
-
-    /// A message is settled by not being there any more; `lost` when nobody removed it on purpose.
-    pub(crate) fn forget(&mut self, seq: u64, lost: bool) -> Forgot {
-        let forgot = match self.unsettled.get(&seq).map(|u| (u.place, u.stored)) {
-            // Whoever holds it will settle it; nothing is lost.
-            Some((Place::Held(_) | Place::Settling(_), _)) => return Forgot::Nothing,
-            Some((_, stored)) => {
-                self.unsettled.remove(&seq);
-                self.returned.remove(&seq);
-                self.due.retain(|(_, s)| *s != seq);
-                Forgot::Unsettled { stored }
-            }
-            None if seq > self.handed && seq <= self.head => {
-                if let Ok(at) = self.ready.binary_search_by_key(&seq, |e| e.record.seq)
-                    && let Some(entry) = self.ready.remove(at)
-                {
-                    self.ready_bytes -= bytes_of(&entry);
-                }
-                Forgot::Unsettled { stored: false }
-            }
-            None => return Forgot::Nothing,
-        };
-        if self.reading {
-            self.vanished.push(seq);
-        }
-        self.settled += 1;
-        self.lost += u64::from(lost);
-        forgot
-    }
-
-    /// It is there after all: the commit that should have removed it failed.
-    pub(crate) fn remember(&mut self, seq: u64, lost: bool) {
-        self.settled = self.settled.saturating_sub(1);
-        self.lost = self.lost.saturating_sub(u64::from(lost));
-        if seq > self.read {
-            return;
-        }
-        self.unsettled.entry(seq).or_insert(Unsettled {
-            failures: 0,
-            deliveries: 0,
-            recorded: 0,
-            size: 0,
-            not_before_ms: 0,
-            stored: false,
-            suspect: false,
-            place: Place::Waiting,
-        });
-        self.put_back(seq);
-        self.wake();
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -1,5 +1,6 @@
 //! The group as a table of steps.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chatbus_bus::Message;
@@ -177,4 +178,23 @@ fn a_message_that_is_gone_is_settled_and_lost_only_when_nobody_had_it() {
     state.remember(2, true);
     assert_eq!((state.lost, state.standing().pending), (0, 3));
     assert!(matches!(state.take(member, now()), Taken::Read(Plan::These(seqs)) if seqs == [2]));
+}
+
+#[test]
+fn a_row_after_the_cursor_waits_for_its_turn_and_the_cursor_passes_nothing_unread() {
+    let row = StoredUnsettled { seq: 2, failures: 1, deliveries: 1, not_before_ms: 0, due: None };
+    let (mut state, member) = log(Stored { unsettled: vec![row], ..stored(0, 0, 3) });
+    let plan = match state.take(member, now()) {
+        Taken::Read(plan) => plan,
+        other => panic!("{other:?}"),
+    };
+    let (entries, gone) = state.sort_out(&plan, (1..=3).map(|seq| (record(seq), 100)).collect());
+    state.filled(&plan, entries, &gone, 3);
+    state.claimed(&Claim::Mark(3), true);
+    assert_eq!(take(&mut state, member).0, 1);
+    assert!(matches!(state.take(member, now()), Taken::Read(Plan::These(seqs)) if seqs == [2]));
+    state.filled(&Plan::These(vec![]), Vec::new(), &[], 0);
+    assert_eq!(take(&mut state, member).0, 3);
+    let change = settle(&mut state, &[3]);
+    assert_eq!(change.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1]);
 }
