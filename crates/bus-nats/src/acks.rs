@@ -104,7 +104,11 @@ mod tests {
 
     #[test]
     fn each_refusal_is_of_its_kind() {
-        let of = |code: u32, description: &str| ApiError { code: 0, err_code: code, description: description.into() };
+        let of = |code: u32, description: &str| ApiError {
+            code: 0,
+            err_code: code,
+            description: description.into(),
+        };
         for (error, kind) in [
             (of(10077, "maximum bytes exceeded"), BusErrorKind::Full),
             (of(10077, "maximum messages exceeded"), BusErrorKind::Full),

@@ -138,6 +138,10 @@ pub(crate) async fn update_stream(
     ask(session, &format!("STREAM.UPDATE.{name}"), settings).await?.map_err(ApiErrorOr::Api)
 }
 
+pub(crate) async fn delete_stream(session: &Session, name: &str) -> Result<(), BusError> {
+    found::<Value>(ask(session, &format!("STREAM.DELETE.{name}"), &Value::Null).await?, name).map(drop)
+}
+
 pub(crate) async fn consumer(
     session: &Session,
     stream: &str,

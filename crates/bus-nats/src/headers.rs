@@ -100,10 +100,15 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_in_order() {
-        let sent: Attributes =
-            [("X-mIxEd", "a: b"), ("channel", "#straße"), ("emoji", "👩‍👩‍👧 \u{202e}x"), ("empty", ""), ("pct", "%41")]
-                .into_iter()
-                .collect();
+        let sent: Attributes = [
+            ("X-mIxEd", "a: b"),
+            ("channel", "#straße"),
+            ("emoji", "👩‍👩‍👧 \u{202e}x"),
+            ("empty", ""),
+            ("pct", "%41"),
+        ]
+        .into_iter()
+        .collect();
         let read = read(&written("m-1", &sent));
         assert_eq!(read.attributes, sent);
         assert_eq!(message_id(&read, &Topic::ingress(), 1).as_str(), "m-1");
@@ -111,7 +116,8 @@ mod tests {
 
     #[test]
     fn an_attribute_cannot_speak_for_the_server() {
-        let sent: Attributes = [("Nats-Rollup", "all"), ("nats-msg-id", "x"), ("NATS", "kept")].into_iter().collect();
+        let sent: Attributes =
+            [("Nats-Rollup", "all"), ("nats-msg-id", "x"), ("NATS", "kept")].into_iter().collect();
         let read = read(&written("m-1", &sent));
         assert_eq!(read.attributes.iter().collect::<Vec<_>>(), [("NATS", "kept")]);
         assert_eq!(read.msg_id.as_deref(), Some("internal.ingress.v1|m-1"));

@@ -32,7 +32,17 @@ pub(crate) struct Share {
 pub(crate) struct Hold {
     share: Arc<Share>,
     seq: u64,
-    settled: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the share, unsettled.
+    Held,
+    /// In the share, while the server's word is waited for.
+    Confirming,
+    /// Out of the share. The same place may be held again by now, by a newer delivery.
+    Released,
 }
 
 // === impl Share ===
@@ -46,7 +56,7 @@ impl Share {
     /// died, as after its own restart. What is held is then settled where the newer delivery says.
     pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: String) -> Option<Hold> {
         let before = self.held().insert(seq, reply);
-        before.is_none().then(|| Hold { share: Arc::clone(self), seq, settled: false })
+        before.is_none().then(|| Hold { share: Arc::clone(self), seq, state: State::Held })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -83,7 +93,7 @@ impl Share {
 
 impl Hold {
     async fn tell(mut self, payload: &[u8]) -> Result<(), BusError> {
-        self.settled = true;
+        self.state = State::Released;
         let reply = self.share.release(self.seq);
         let (Some(reply), Some(epoch)) = (reply, self.share.link.current()) else {
             return Err(BusError::closed("no connection to NATS to settle on"));
@@ -109,13 +119,17 @@ impl Settler for Hold {
         let Some(epoch) = self.share.link.current() else {
             return Err(BusError::closed("no connection to NATS to settle on"));
         };
-        self.settled = true;
+        self.state = State::Confirming;
         // Held until the answer, so that a slow one does not look like our death.
         let reply = self.share.held().get(&self.seq).cloned().unwrap_or_default();
         let answer = epoch.session.request(&reply, b"+ACK", CONFIRM).await;
+        self.state = State::Released;
         self.share.release(self.seq);
         if crate::headers::status(&answer?.headers).is_some() {
-            return Err(BusError::new(BusErrorKind::Refused, "the group is gone, and with it what it was told"));
+            return Err(BusError::new(
+                BusErrorKind::Refused,
+                "the group is gone, and with it what it was told",
+            ));
         }
         Ok(())
     }
@@ -135,14 +149,15 @@ impl Settler for Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.settled {
-            // A confirmation that was no longer waited for.
-            self.share.held().remove(&self.seq);
-            self.share.freed.notify_one();
-            return;
-        }
-        if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current()) {
-            let _ = epoch.session.post(&reply, None, b"-NAK");
+        match self.state {
+            State::Released => {}
+            // Nobody waits for the server's word any more; it was told all the same.
+            State::Confirming => drop(self.share.release(self.seq)),
+            State::Held => {
+                if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current()) {
+                    let _ = epoch.session.post(&reply, None, b"-NAK");
+                }
+            }
         }
     }
 }

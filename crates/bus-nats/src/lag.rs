@@ -64,7 +64,8 @@ async fn of_family(link: &Link, epoch: &Epoch, family: Family) -> Result<Vec<Lag
         return Ok(Vec::new());
     }
     let Some(stream) = api::stream(&epoch.session, &name).await? else { return Ok(Vec::new()) };
-    let lags = consumers.iter().map(|info| of_group(link, epoch, family, &name, stream.state.first_seq, info));
+    let lags =
+        consumers.iter().map(|info| of_group(link, epoch, family, &name, stream.state.first_seq, info));
     Ok(try_join_all(lags).await?.into_iter().flatten().collect())
 }
 

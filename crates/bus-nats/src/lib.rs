@@ -21,6 +21,7 @@ mod acks;
 mod api;
 mod bus;
 mod config;
+mod factory;
 mod failures;
 mod groups;
 mod headers;
@@ -38,3 +39,4 @@ mod wire;
 
 pub use bus::NatsBus;
 pub use config::{NatsConfig, ServerUrl};
+pub use factory::Factory;

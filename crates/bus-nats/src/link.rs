@@ -72,7 +72,8 @@ impl Link {
         if !(1..=5).contains(&config.replicas) {
             return Err(BusError::new(BusErrorKind::Misconfigured, "NATS_REPLICAS must be 1 to 5"));
         }
-        let status = BusStatus { connected: false, epoch: 0, reason: Some("not connected to NATS yet".into()) };
+        let status =
+            BusStatus { connected: false, epoch: 0, reason: Some("not connected to NATS yet".into()) };
         Ok(Self {
             config,
             names,
@@ -149,7 +150,8 @@ impl Link {
                 Err(error) => self.refused(endpoint, &error),
             }
             // Each server is tried at once; only a whole round without luck waits longer.
-            let wait = if turn % endpoints.len() == 0 { backoff.next(&*self.runtime.entropy) } else { FIRST_RETRY };
+            let wait =
+                if turn % endpoints.len() == 0 { backoff.next(&*self.runtime.entropy) } else { FIRST_RETRY };
             tokio::select! {
                 () = self.closing.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
@@ -177,7 +179,7 @@ impl Link {
         };
         let session = Session::start(dialled, self.names.prefix(), &bounds, &self.runtime);
         let mut guard = CloseUnlessKept(Some(Arc::clone(&session)));
-        streams::ensure_all(&session, &self.names, &self.config).await?;
+        streams::ensure_all(&session, &self.names, &self.config, &*self.runtime.entropy).await?;
         guard.0 = None;
         Ok(session)
     }

@@ -69,12 +69,16 @@ enum End {
 }
 
 /// Joins the group and starts pulling.
-pub(crate) async fn join(link: &Arc<Link>, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
+pub(crate) async fn join(
+    link: &Arc<Link>,
+    subscription: Subscription,
+) -> Result<Box<dyn Consumer>, BusError> {
     let epoch = link.epoch()?;
     crate::others::ensure(link, &epoch, &subscription.topic).await?;
     let info = groups::ensure(link, &epoch.session, &subscription, Start::Fresh).await?;
     let family = subscription.topic.family();
-    let (stream, name) = (link.names.stream(family), Names::consumer(&subscription.topic, &subscription.group));
+    let (stream, name) =
+        (link.names.stream(family), Names::consumer(&subscription.topic, &subscription.group));
     let share = Share::new(Arc::clone(link), format!("{stream}/{name}").into(), is_work_queue(family));
     let (out, deliveries) = mpsc::channel(subscription.max_in_flight.max(1));
     let puller = Puller {
@@ -281,7 +285,11 @@ impl Puller {
     async fn count_lost(&self, epoch: &Arc<Epoch>, info: &ConsumerInfo) {
         if let Ok(Some(stream)) = api::stream(&epoch.session, &self.stream).await {
             let mut losses = self.share.link.losses.lock().unwrap_or_else(PoisonError::into_inner);
-            losses.dropped(&self.share.consumer, info.delivered.stream_seq, stream.state.first_seq.saturating_sub(1));
+            losses.dropped(
+                &self.share.consumer,
+                info.delivered.stream_seq,
+                stream.state.first_seq.saturating_sub(1),
+            );
         }
     }
 }

@@ -34,7 +34,9 @@ impl Names {
         if !valid {
             return Err(BusError::new(
                 BusErrorKind::Misconfigured,
-                format!("BUS_PREFIX {prefix:?} must be at most 64 of A-Z a-z 0-9 _ - in parts joined by dots"),
+                format!(
+                    "BUS_PREFIX {prefix:?} must be at most 64 of A-Z a-z 0-9 _ - in parts joined by dots"
+                ),
             ));
         }
         Ok(Self { prefix: prefix.to_owned() })

@@ -115,7 +115,14 @@ async fn first_since(
 
 impl Cursor {
     /// Fills `ready` with the last `n` up to `last`: reads from ever further back until there are as many.
-    async fn read_last(&mut self, link: &Link, epoch: &Epoch, first: u64, last: u64, n: u32) -> Result<(), BusError> {
+    async fn read_last(
+        &mut self,
+        link: &Link,
+        epoch: &Epoch,
+        first: u64,
+        last: u64,
+        n: u32,
+    ) -> Result<(), BusError> {
         let wanted = usize::try_from(n).unwrap_or(MAX_LAST).min(MAX_LAST);
         let mut reach = u64::from(n);
         loop {

@@ -7,7 +7,7 @@
 //! a server decides anything.
 
 use chatbus_bus::{BusError, BusErrorKind};
-use chatbus_event::{Family, Topic};
+use chatbus_event::{Entropy, Family, Topic};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
@@ -27,8 +27,8 @@ const OTHER_PLACEHOLDER: &str = "internal.other.v1";
 /// Two processes that add a topic at the same moment overwrite each other; each looks again.
 const ADD_ATTEMPTS: usize = 8;
 
-/// What a stream shrinks to at most where the servers cannot reserve what it asks for.
-const MIN_BYTES: u64 = 64 * 1024 * 1024;
+/// The least a stream asks for where the servers have no room for what is configured.
+const MIN_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What JetStream never lets a stream change.
 const FIXED: [&str; 3] = ["retention", "storage", "max_consumers"];
@@ -47,51 +47,95 @@ pub(crate) fn is_queue(family: Family) -> bool {
 ///
 /// # Errors
 /// `Misconfigured`, naming stream and setting, for what cannot be changed.
-pub(crate) async fn ensure_all(session: &Session, names: &Names, config: &NatsConfig) -> Result<(), BusError> {
+pub(crate) async fn ensure_all(
+    session: &Session,
+    names: &Names,
+    config: &NatsConfig,
+    entropy: &dyn Entropy,
+) -> Result<(), BusError> {
     api::account(session).await?;
-    try_join_all(Family::ALL.map(|family| ensure(session, names, config, family))).await.map(drop)
+    let wanted = Family::ALL.map(|family| {
+        let name = names.stream(family);
+        let mut subjects = names.subjects(family);
+        if family == Family::Other {
+            subjects.push(format!("{}{OTHER_PLACEHOLDER}", names.prefix()));
+        }
+        (family, settings(config, family, &name, &subjects), name)
+    });
+    let found = try_join_all(wanted.iter().map(|(_, _, name)| api::stream(session, name))).await?;
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for ((family, wanted, name), found) in wanted.into_iter().zip(found) {
+        match found {
+            Some(found) => there.push((family, wanted, name, found)),
+            None => missing.push((family, wanted, name)),
+        }
+    }
+    let adjusted = there.into_iter().map(|(family, wanted, name, found)| async move {
+        adjust(session, &name, family, &found.config, wanted).await
+    });
+    try_join_all(adjusted).await?;
+    if let Some((_, first, _)) = missing.first() {
+        let size = room(session, names, first, missing.len() as u64, config, entropy).await?;
+        let made = missing.iter_mut().map(|(family, wanted, name)| {
+            let own = wanted.get("max_bytes").and_then(Value::as_u64).unwrap_or(size);
+            wanted.insert("max_bytes".into(), own.min(size).into());
+            make(session, name, *family, wanted)
+        });
+        try_join_all(made).await?;
+    }
+    Ok(())
 }
 
-async fn ensure(session: &Session, names: &Names, config: &NatsConfig, family: Family) -> Result<(), BusError> {
-    let name = names.stream(family);
-    let mut subjects = names.subjects(family);
-    if family == Family::Other {
-        subjects.push(format!("{}{OTHER_PLACEHOLDER}", names.prefix()));
-    }
-    let mut wanted = settings(config, family, &name, &subjects);
-    if let Some(found) = api::stream(session, &name).await? {
-        return adjust(session, &name, family, &found.config, wanted).await;
-    }
+/// How large each of `count` new streams may be.
+///
+/// JetStream reserves a stream's whole size when it is made, tells nobody how much is left, and once
+/// it is full refuses to make even a smaller stream of a larger one. So a stream of the size of all of
+/// them, on a subject of nobody, is made and removed again first. Servers with less room get smaller
+/// streams, which is said, instead of a bus that does not start.
+async fn room(
+    session: &Session,
+    names: &Names,
+    like: &Settings,
+    count: u64,
+    config: &NatsConfig,
+    entropy: &dyn Entropy,
+) -> Result<u64, BusError> {
+    let full = config.queue_bytes.max(config.retention_bytes);
+    let mut size = full;
+    let name = format!("{}-room-{:016x}", names.stream(Family::Other), entropy.next_u64());
+    let mut probe = like.clone();
+    probe.insert("name".into(), name.as_str().into());
+    probe.insert("subjects".into(), vec![format!("_chatbus.{name}")].into());
     loop {
-        match api::create_stream(session, &name, &wanted).await {
-            Ok(Some(_)) => return Ok(()),
-            Ok(None) => {
-                let found = api::stream(session, &name).await?;
-                let found = found.ok_or_else(|| BusError::closed(format!("stream {name} comes and goes")))?;
-                return adjust(session, &name, family, &found.config, wanted).await;
+        probe.insert("max_bytes".into(), size.saturating_mul(count).into());
+        match api::create_stream(session, &name, &probe).await {
+            Ok(_) => {
+                api::delete_stream(session, &name).await?;
+                return Ok(size);
             }
-            Err(error) if error.is_no_room() => shrink(&name, &mut wanted, error)?,
-            Err(error) => return Err(error.into_bus_error(&format!("stream {name}"))),
+            Err(error) if error.is_no_room() && size / 2 >= MIN_BYTES => {
+                size /= 2;
+                tracing::warn!(
+                    event = "bus.nats.streams_shrunk",
+                    bytes = size,
+                    configured = full,
+                    reason = %error.into_bus_error("the servers have no room"),
+                    "new streams are made smaller than configured"
+                );
+            }
+            Err(error) => return Err(error.into_bus_error("looking for room for streams")),
         }
     }
 }
 
-/// JetStream reserves a stream's whole size when it is made. A server with less room gets smaller
-/// streams, which is said, instead of a bus that does not start.
-fn shrink(name: &str, wanted: &mut Settings, error: ApiErrorOr) -> Result<(), BusError> {
-    let bytes = wanted.get("max_bytes").and_then(Value::as_u64).unwrap_or(0) / 2;
-    if bytes < MIN_BYTES {
-        return Err(error.into_bus_error(&format!("stream {name}")));
+async fn make(session: &Session, name: &str, family: Family, wanted: &Settings) -> Result<(), BusError> {
+    let made = api::create_stream(session, name, wanted).await;
+    if made.map_err(|e| e.into_bus_error(&format!("stream {name}")))?.is_some() {
+        return Ok(());
     }
-    tracing::warn!(
-        event = "bus.nats.stream_shrunk",
-        stream = name,
-        bytes,
-        reason = %error.into_bus_error("the servers have no room"),
-        "a stream is smaller than configured"
-    );
-    wanted.insert("max_bytes".into(), bytes.into());
-    Ok(())
+    let found = api::stream(session, name).await?;
+    let found = found.ok_or_else(|| BusError::closed(format!("stream {name} comes and goes")))?;
+    adjust(session, name, family, &found.config, wanted.clone()).await
 }
 
 async fn adjust(
@@ -104,38 +148,39 @@ async fn adjust(
     if family == Family::Other {
         wanted.insert("subjects".into(), found.get("subjects").cloned().unwrap_or_default());
     }
-    let different: Vec<String> =
-        wanted.iter().filter(|(key, value)| !same(found.get(*key), value)).map(|(key, _)| key.clone()).collect();
-    if different.is_empty() {
-        return Ok(());
-    }
-    let refuse = |key: &str, why: &str| {
-        let what = format!("stream {name} has another {key} than wanted, which {why}");
+    let mut different: Vec<&str> = wanted
+        .iter()
+        .filter(|(key, value)| !same(found.get(*key), value))
+        .map(|(key, _)| key.as_str())
+        .collect();
+    let refuse = |keys: &str, why: &str| {
+        let what = format!("stream {name} has another {keys} than wanted, which {why}");
         BusError::new(BusErrorKind::Misconfigured, what)
     };
-    if let Some(key) = different.iter().find(|key| FIXED.contains(&key.as_str())) {
+    if let Some(key) = different.iter().find(|key| FIXED.contains(key)) {
         return Err(refuse(key, "cannot be changed; remove the stream or use another BUS_PREFIX"));
     }
-    let mut settings = found.clone();
-    settings.extend(wanted.clone());
-    loop {
+    while !different.is_empty() {
+        let mut settings = found.clone();
+        settings.extend(different.iter().filter_map(|key| wanted.get_key_value(*key)).map(|(k, v)| (k.clone(), v.clone())));
         match api::update_stream(session, name, &settings).await {
             Ok(_) => {
                 tracing::info!(event = "bus.nats.stream_updated", stream = name, changed = ?different, "a stream was changed");
-                return Ok(());
+                break;
             }
-            // It has as much as there is room for.
-            Err(error) if error.is_no_room() && settings.get("max_bytes") != found.get("max_bytes") => {
-                tracing::warn!(event = "bus.nats.stream_shrunk", stream = name, "a stream is smaller than configured");
-                settings.insert("max_bytes".into(), found.get("max_bytes").cloned().unwrap_or_default());
+            // It stands, and has as much as there is room for.
+            Err(error) if error.is_no_room() && different.contains(&"max_bytes") => {
+                tracing::warn!(event = "bus.nats.stream_small", stream = name, "a stream stays smaller than configured");
+                different.retain(|key| *key != "max_bytes");
             }
-            Err(ApiErrorOr::Api(error)) if error.kind() == BusErrorKind::Refused => {
+            Err(ApiErrorOr::Api(error)) => {
                 let why = format!("the server does not change: {}", error.description);
                 return Err(refuse(&different.join(", "), &why));
             }
-            Err(error) => return Err(error.into_bus_error(&format!("stream {name}"))),
+            Err(ApiErrorOr::Bus(error)) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// Adds a topic of [`Family::Other`] to its stream.
@@ -149,7 +194,8 @@ pub(crate) async fn add_other(session: &Session, names: &Names, topic: &Topic) -
         let Some(found) = api::stream(session, &name).await? else {
             return Err(BusError::closed(format!("stream {name} is gone")));
         };
-        let mut subjects = found.config.get("subjects").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut subjects =
+            found.config.get("subjects").and_then(Value::as_array).cloned().unwrap_or_default();
         if subjects.contains(&subject) {
             return Ok(());
         }
@@ -169,6 +215,7 @@ pub(crate) async fn add_other(session: &Session, names: &Names, topic: &Topic) -
 
 fn settings(config: &NatsConfig, family: Family, name: &str, subjects: &[String]) -> Settings {
     let queue = is_queue(family);
+    let bytes = if queue { config.queue_bytes } else { config.retention_bytes };
     let max_age = if queue { 0 } else { nanos(config.retention) };
     let window = nanos(config.dedupe_window);
     let json = json!({
@@ -182,7 +229,7 @@ fn settings(config: &NatsConfig, family: Family, name: &str, subjects: &[String]
         "max_consumers": -1,
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
-        "max_bytes": if queue { config.queue_bytes } else { config.retention_bytes },
+        "max_bytes": bytes,
         "max_age": max_age,
         "max_msg_size": config.max_message_bytes + MAX_HEADER_BYTES,
         // The server takes no window longer than its messages live.
@@ -218,7 +265,8 @@ mod tests {
         let config = NatsConfig::default();
         for family in Family::ALL {
             let s = settings(&config, family, "n", &[]);
-            let queue = matches!(family, Family::Egress | Family::InstanceEgress | Family::ApiEgress | Family::Lane);
+            let queue =
+                matches!(family, Family::Egress | Family::InstanceEgress | Family::ApiEgress | Family::Lane);
             assert_eq!(s["discard"], if queue { "new" } else { "old" }, "{family:?}");
             assert_eq!(s["max_age"] == 0, queue, "{family:?}");
             assert_eq!(s["retention"] == "workqueue", family.is_egress(), "{family:?}");

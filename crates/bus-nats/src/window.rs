@@ -67,7 +67,8 @@ impl Window {
         }
         // The ring's length counts, not the unanswered alone: one stream that does not answer must
         // not make the ring grow without bound behind it.
-        let full = self.waiting.len() >= self.max_messages || self.bytes.saturating_add(bytes) > self.max_bytes;
+        let full =
+            self.waiting.len() >= self.max_messages || self.bytes.saturating_add(bytes) > self.max_bytes;
         if full && self.unanswered > 0 {
             return Err(NoRoom::Full);
         }

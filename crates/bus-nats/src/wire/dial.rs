@@ -55,8 +55,9 @@ pub(crate) async fn dial(access: &Access, endpoint: &Endpoint) -> Result<Dialled
     let Frame::Info(info) = next(&mut tcp, &mut buffer).await.map_err(failed)? else {
         return Err(BusError::closed(format!("NATS server {endpoint} did not introduce itself")));
     };
-    let info: ServerInfo = serde_json::from_slice(&info)
-        .map_err(|e| BusError::closed(format!("NATS server {endpoint} introduced itself badly")).caused_by(e))?;
+    let info: ServerInfo = serde_json::from_slice(&info).map_err(|e| {
+        BusError::closed(format!("NATS server {endpoint} introduced itself badly")).caused_by(e)
+    })?;
 
     let wants_tls = endpoint.tls || access.tls_required;
     if wants_tls && !info.tls_required && !info.tls_available {

@@ -61,7 +61,12 @@ pub(crate) fn take(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
 
 /// `MSG subject sid [reply] bytes` or `HMSG subject sid [reply] header-bytes total-bytes`, then the
 /// bytes and an end of line.
-fn message(buffer: &mut BytesMut, end: usize, args_at: usize, with_headers: bool) -> io::Result<Option<Frame>> {
+fn message(
+    buffer: &mut BytesMut,
+    end: usize,
+    args_at: usize,
+    with_headers: bool,
+) -> io::Result<Option<Frame>> {
     let args = std::str::from_utf8(&buffer[args_at..end]).map_err(|_| bad("a subject that is no UTF-8"))?;
     let mut parts = [""; 5];
     let mut count = 0;
@@ -121,17 +126,18 @@ mod tests {
     #[test]
     fn every_kind_of_frame_is_read() {
         let frames = all(STREAM).unwrap();
-        let message = |sid, subject: &str, reply: Option<&str>, headers: &'static [u8], payload: &'static [u8]| {
-            Frame::Message {
-                sid,
-                message: Inbound {
-                    subject: subject.into(),
-                    reply: reply.map(Into::into),
-                    headers: Bytes::from_static(headers),
-                    payload: Bytes::from_static(payload),
-                },
-            }
-        };
+        let message =
+            |sid, subject: &str, reply: Option<&str>, headers: &'static [u8], payload: &'static [u8]| {
+                Frame::Message {
+                    sid,
+                    message: Inbound {
+                        subject: subject.into(),
+                        reply: reply.map(Into::into),
+                        headers: Bytes::from_static(headers),
+                        payload: Bytes::from_static(payload),
+                    },
+                }
+            };
         assert_eq!(
             frames,
             [

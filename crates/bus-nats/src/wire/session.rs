@@ -90,7 +90,8 @@ pub(crate) struct Bounds {
 impl Session {
     /// Starts the two tasks.
     pub(crate) fn start(dialled: Dialled, prefix: &str, bounds: &Bounds, runtime: &Runtime) -> Arc<Self> {
-        let inbox = format!("_INBOX.{:016x}{:08x}.", runtime.entropy.next_u64(), runtime.entropy.next_u64() >> 32);
+        let inbox =
+            format!("_INBOX.{:016x}{:08x}.", runtime.entropy.next_u64(), runtime.entropy.next_u64() >> 32);
         let ack_ticks = bounds.ack_timeout.as_millis().div_ceil(TICK.as_millis());
         let session = Arc::new(Self {
             info: dialled.info,
@@ -137,10 +138,13 @@ impl Session {
             return Err(BusError::new(BusErrorKind::TooLarge, why));
         }
         let since = self.ticks.load(Ordering::Relaxed);
-        let (place, receiver) = lock(&self.window).push(topic.family(), total, since).map_err(|why| match why {
-            NoRoom::Full => BusError::new(BusErrorKind::Full, "the window of unacknowledged messages is full"),
-            NoRoom::Closed(why) => BusError::closed(why),
-        })?;
+        let (place, receiver) =
+            lock(&self.window).push(topic.family(), total, since).map_err(|why| match why {
+                NoRoom::Full => {
+                    BusError::new(BusErrorKind::Full, "the window of unacknowledged messages is full")
+                }
+                NoRoom::Closed(why) => BusError::closed(why),
+            })?;
         self.send(|out| {
             out.reserve(total + 256);
             write!(out, "HPUB {}{topic} {}p{place} {} {total}\r\n", self.prefix, self.inbox, block.len())?;
@@ -405,7 +409,11 @@ async fn write_loop(session: Arc<Session>, mut writer: Box<dyn AsyncWrite + Send
 }
 
 /// Inputs: bytes from the server; the clock; the end of the session.
-async fn read_loop(session: Arc<Session>, mut reader: Box<dyn AsyncRead + Send + Unpin>, mut buffer: BytesMut) {
+async fn read_loop(
+    session: Arc<Session>,
+    mut reader: Box<dyn AsyncRead + Send + Unpin>,
+    mut buffer: BytesMut,
+) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0;

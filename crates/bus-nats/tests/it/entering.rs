@@ -6,8 +6,8 @@ use std::process::Command;
 use chatbus_bus::{Bus as _, BusErrorKind};
 use chatbus_bus_nats::{NatsBus, NatsConfig};
 use chatbus_event::Topic;
-use chatbus_testkit::{NatsConfig as ServerConfig, NatsTls};
 use chatbus_testkit::test_runtime;
+use chatbus_testkit::{NatsConfig as ServerConfig, NatsTls};
 
 use crate::harness::{config, eventually, open, put};
 
@@ -19,8 +19,10 @@ struct Authority {
 impl Authority {
     fn new() -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
-        authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-            -subj /CN=test-ca -keyout ca.key -out ca.pem");
+        authority.openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+            -subj /CN=test-ca -keyout ca.key -out ca.pem",
+        );
         authority
     }
 
@@ -116,8 +118,14 @@ async fn a_server_without_jetstream_is_named_as_such() {
 #[tokio::test]
 async fn settings_that_can_never_work_are_errors_at_once() {
     for (config, setting) in [
-        (NatsConfig { creds_file: Some(Path::new("/does/not/exist").into()), ..NatsConfig::default() }, "NATS_CREDS"),
-        (NatsConfig { ca_file: Some(Path::new("/does/not/exist").into()), ..NatsConfig::default() }, "NATS_CA_FILE"),
+        (
+            NatsConfig { creds_file: Some(Path::new("/does/not/exist").into()), ..NatsConfig::default() },
+            "NATS_CREDS",
+        ),
+        (
+            NatsConfig { ca_file: Some(Path::new("/does/not/exist").into()), ..NatsConfig::default() },
+            "NATS_CA_FILE",
+        ),
         (NatsConfig { prefix: "a..b".into(), ..NatsConfig::default() }, "BUS_PREFIX"),
         (NatsConfig { replicas: 0, ..NatsConfig::default() }, "NATS_REPLICAS"),
         (NatsConfig::default().with_urls("http://localhost"), "NATS_URL"),

@@ -57,7 +57,9 @@ impl KillSwitch {
 
 impl NatsHarness {
     pub(crate) async fn new() -> Self {
-        Self { server: NatsServer::start().await, opened: Mutex::default() }
+        // Room for the reservations of two prefixes, whatever disk the tests run on.
+        let settings = chatbus_testkit::NatsConfig { max_file_store: Some(1 << 40), ..Default::default() };
+        Self { server: settings.start().await, opened: Mutex::default() }
     }
 
     fn runtime_with(switch: &Arc<KillSwitch>) -> Runtime {
@@ -97,7 +99,8 @@ impl Harness for NatsHarness {
     async fn crash(&self, bus: Arc<dyn Bus>) {
         let switch = {
             let mut opened = self.opened.lock().unwrap();
-            let at = opened.iter().position(|(open, _)| Arc::ptr_eq(open, &bus)).expect("a bus of this harness");
+            let at =
+                opened.iter().position(|(open, _)| Arc::ptr_eq(open, &bus)).expect("a bus of this harness");
             opened.remove(at).1
         };
         switch.kill().await;
@@ -160,7 +163,10 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("took too long: {what}"))
 }
 
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
     within(what, async {
         loop {
             if let Some(found) = probe().await {

@@ -31,17 +31,24 @@ async fn streams_are_made_as_the_design_says_with_the_prefix_in_name_and_subject
     assert_eq!((egress.retention, egress.discard), (RetentionPolicy::WorkQueue, DiscardPolicy::New));
     assert_eq!(egress.max_age, Duration::ZERO);
     let lane = of("dev=chatbus-lane-of").await;
-    assert_eq!((lane.retention, lane.discard, lane.max_age), (RetentionPolicy::Limits, DiscardPolicy::New, Duration::ZERO));
+    assert_eq!(
+        (lane.retention, lane.discard, lane.max_age),
+        (RetentionPolicy::Limits, DiscardPolicy::New, Duration::ZERO)
+    );
     let ingress = of("dev=chatbus-ingress").await;
     assert_eq!((ingress.retention, ingress.discard), (RetentionPolicy::Limits, DiscardPolicy::Old));
-    assert_eq!((ingress.max_age, ingress.duplicate_window), (Duration::from_secs(86_400), Duration::from_secs(120)));
+    assert_eq!(
+        (ingress.max_age, ingress.duplicate_window),
+        (Duration::from_secs(86_400), Duration::from_secs(120))
+    );
     let finalizer = of("dev=chatbus-finalizer").await;
     assert_eq!(finalizer.subjects.len(), 3);
 
     let attributes: Attributes = [(names::MESSAGE_ID, "m-1"), (names::TYPE, "t")].into_iter().collect();
     let sent = chatbus_bus::Message::new(MessageId::new("m-1"), attributes, "{}");
     let stored = bus.publish(&Topic::ingress(), sent).await.unwrap();
-    let raw = other.get_stream("dev=chatbus-ingress").await.unwrap().get_raw_message(stored.seq).await.unwrap();
+    let raw =
+        other.get_stream("dev=chatbus-ingress").await.unwrap().get_raw_message(stored.seq).await.unwrap();
     assert_eq!(raw.subject.as_str(), "dev.internal.ingress.v1");
     assert_eq!(raw.headers.get("Nats-Msg-Id").unwrap().as_str(), "internal.ingress.v1|m-1");
     assert_eq!(raw.headers.get("messageId").unwrap().as_str(), "m-1");
@@ -141,7 +148,8 @@ async fn a_message_with_headers_that_are_no_text_stops_nothing() {
     let bus = open(config(&server)).await;
     let topic = Topic::ingress();
     let mut member = join(&bus, &topic, "readers", 8).await;
-    publish_bytes(&server, topic.as_str(), b"NATS/1.0\r\nchannel: \xff\xfe\r\nno colon\r\n\r\n", b"body").await;
+    publish_bytes(&server, topic.as_str(), b"NATS/1.0\r\nchannel: \xff\xfe\r\nno colon\r\n\r\n", b"body")
+        .await;
     put(&bus, &topic, "after").await;
     let odd = next(&mut member).await;
     assert_eq!(odd.record().message.body, "body");
@@ -158,8 +166,13 @@ async fn an_attribute_cannot_roll_up_or_name_an_id_for_the_server() {
     let topic = Topic::ingress();
     put(&bus, &topic, "first").await;
     let attributes: Attributes =
-        [("Nats-Rollup", "all"), ("Nats-Msg-Id", "internal.ingress.v1|first"), ("kept", "1")].into_iter().collect();
-    let stored = bus.publish(&topic, chatbus_bus::Message::new(MessageId::new("second"), attributes, "x")).await.unwrap();
+        [("Nats-Rollup", "all"), ("Nats-Msg-Id", "internal.ingress.v1|first"), ("kept", "1")]
+            .into_iter()
+            .collect();
+    let stored = bus
+        .publish(&topic, chatbus_bus::Message::new(MessageId::new("second"), attributes, "x"))
+        .await
+        .unwrap();
     assert!(!stored.duplicate);
     assert_eq!(kept_ids(&*bus, &topic).await, ["first", "second"]);
     bus.close().await;
@@ -206,7 +219,8 @@ async fn a_settled_egress_message_is_not_said_twice_when_the_server_is_killed_ri
 /// Bytes as no client library would send them.
 async fn publish_bytes(server: &NatsServer, subject: &str, headers: &[u8], body: &[u8]) {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let mut socket = BufReader::new(tokio::net::TcpStream::connect(("127.0.0.1", server.port())).await.unwrap());
+    let mut socket =
+        BufReader::new(tokio::net::TcpStream::connect(("127.0.0.1", server.port())).await.unwrap());
     let mut sent = b"CONNECT {\"headers\":true,\"verbose\":false}\r\n".to_vec();
     sent.extend(format!("HPUB {subject} {} {}\r\n", headers.len(), headers.len() + body.len()).bytes());
     sent.extend([headers, body, b"\r\nPING\r\n"].concat());
