@@ -107,6 +107,15 @@ pub(super) fn notice(channel: &str, code: &str, text: &str, tags: bool) -> Strin
     format!("{tags}:tmi.twitch.tv NOTICE #{channel} :{text}\r\n")
 }
 
+/// Twitch answers a PING with an argument under its own name and gives the argument back; one without
+/// gets a bare PONG. Clients rely on either form.
+pub(super) fn pong(argument: &str) -> String {
+    if argument.is_empty() {
+        return "PONG :tmi.twitch.tv\r\n".to_owned();
+    }
+    format!(":tmi.twitch.tv PONG tmi.twitch.tv :{argument}\r\n")
+}
+
 /// A NOTICE to somebody who is not logged in.
 pub(super) fn login_notice(text: &str) -> String {
     format!(":tmi.twitch.tv NOTICE * :{text}\r\n")

@@ -41,9 +41,7 @@ impl World {
         let Some(line) = ClientLine::parse(&text) else { return Flow::On };
         match (line.command.to_ascii_uppercase().as_str(), login) {
             ("CAP", _) => self.on_cap(id, &line),
-            ("PING", _) => {
-                self.tell(id, &format!(":tmi.twitch.tv PONG tmi.twitch.tv :{}\r\n", line.param(0)));
-            }
+            ("PING", _) => self.tell(id, &replies::pong(line.param(0))),
             ("PONG" | "USER", _) => {}
             ("QUIT", _) => return Flow::Quit,
             ("PASS", None) => self.on_pass(id, line.param(0)),

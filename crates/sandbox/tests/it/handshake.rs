@@ -197,6 +197,6 @@ async fn unknown_commands_are_named_and_known_ones_out_of_place_are_not_answered
     client.send("FROB a b\r\nNICK other\r\nUSER a b c :d\r\nPONG :x\r\n\r\n   \r\n@only=tags").await;
     assert_eq!(client.pending().await, [":tmi.twitch.tv 421 bot FROB :Unknown command"]);
     client.send("PING").await;
-    assert_eq!(client.line().await, ":tmi.twitch.tv PONG tmi.twitch.tv :");
+    assert_eq!(client.line().await, "PONG :tmi.twitch.tv");
     assert!(client.is_silent_for(Duration::from_millis(50)).await);
 }
