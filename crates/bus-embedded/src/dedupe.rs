@@ -196,7 +196,7 @@ impl Table {
     }
 
     fn start(&self, high: u64) -> usize {
-        let scaled = u128::from(high) * self.slots.len() as u128 >> 64;
+        let scaled = (u128::from(high) * self.slots.len() as u128) >> 64;
         usize::try_from(scaled).unwrap_or(0)
     }
 

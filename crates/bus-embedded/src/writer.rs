@@ -277,7 +277,7 @@ impl Writer {
                 }
                 (Command::Publish { reply, .. }, Answer::Refused(error)) => replies.push((reply, Err(error))),
                 (Command::Settle { reply, .. } | Command::Remove { reply, .. }, _) => {
-                    answer_with(reply, Ok(()))
+                    answer_with(reply, Ok(()));
                 }
                 (Command::Claim { group, claim }, _) => group.lock().claimed(&claim, true),
                 _ => {}

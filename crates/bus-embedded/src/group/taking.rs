@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{BATCH, Claim, Entry, GroupState, MAX_UNSETTLED, Place, Plan, Taken, Taking, Unsettled, bytes_of};
+use super::{
+    BATCH, Claim, Entry, GroupState, MAX_UNSETTLED, Place, Plan, Taken, Taking, Unsettled, bytes_of,
+};
 
 impl GroupState {
     /// The next thing for this member.
@@ -41,6 +43,9 @@ impl GroupState {
                 self.ready_bytes -= bytes_of(&entry);
                 self.handed = row.seq;
                 self.wait_with(row);
+                if !self.returned.is_empty() {
+                    break;
+                }
             }
             if !self.returned.is_empty() {
                 return if self.reading { Taken::Wait(None) } else { Taken::Read(self.plan_again()) };

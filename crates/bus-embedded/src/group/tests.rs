@@ -148,7 +148,10 @@ fn what_is_given_back_comes_first_and_counts_nothing() {
     assert_eq!(plan, Plan::These(vec![1, 2]));
     let (entries, gone) = state.sort_out(&plan, vec![(record(1), 100), (record(2), 100)]);
     state.filled(&plan, entries, &gone, 0);
-    assert_eq!([take(&mut state, member), take(&mut state, member), take(&mut state, member)], [(1, 1), (2, 1), (3, 1)]);
+    assert_eq!(
+        [take(&mut state, member), take(&mut state, member), take(&mut state, member)],
+        [(1, 1), (2, 1), (3, 1)]
+    );
 }
 
 #[test]
@@ -161,7 +164,9 @@ fn what_does_not_fit_in_memory_is_read_later_and_in_order() {
         settle(&mut state, &[seq]);
     }
     publish(&mut state, n + 1..=n + 1);
-    assert!(matches!(state.take(member, now()), Taken::Read(Plan::After(after, upto)) if (after, upto) == (READ_AHEAD, n + 1)));
+    assert!(
+        matches!(state.take(member, now()), Taken::Read(Plan::After(after, upto)) if (after, upto) == (READ_AHEAD, n + 1))
+    );
 }
 
 const READ_AHEAD: u64 = READY_ITEMS as u64;

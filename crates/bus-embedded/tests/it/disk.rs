@@ -108,9 +108,8 @@ async fn what_waits_for_the_writer_is_bounded() {
     let mut config = EmbeddedConfig::new(dir.path());
     config.backlog_bytes = 64 * 1024;
     let bus = open(config);
-    let receipts: Vec<_> = (0..2000)
-        .map(|n| bus.publish(&Topic::ingress(), message(&n.to_string(), vec![0; 10_000])))
-        .collect();
+    let receipts: Vec<_> =
+        (0..2000).map(|n| bus.publish(&Topic::ingress(), message(&n.to_string(), vec![0; 10_000]))).collect();
     let (mut stored, mut full) = (0_u64, 0);
     for receipt in receipts {
         match receipt.await {

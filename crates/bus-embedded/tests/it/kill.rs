@@ -95,7 +95,8 @@ async fn a_process_publishes_and_settles_side_by_side() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_by_a_kill_at_any_moment() {
     let rounds: usize = env("CHATBUS_KILL_ROUNDS").and_then(|n| n.parse().ok()).unwrap_or(10);
-    let seed = env("CHATBUS_SEED").and_then(|n| n.parse().ok()).unwrap_or_else(|| SystemEntropy::new().next_u64());
+    let seed =
+        env("CHATBUS_SEED").and_then(|n| n.parse().ok()).unwrap_or_else(|| SystemEntropy::new().next_u64());
     println!("CHATBUS_SEED={seed}");
     let entropy = SeededEntropy::new(seed);
     let dir = tempfile::tempdir().unwrap();

@@ -16,9 +16,13 @@ use crate::harness::{NoDeadLetters, message, open};
 async fn a_second_opening_of_a_data_dir_is_refused_and_told_to_use_nats() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(EmbeddedConfig::new(dir.path()));
-    let refused = EmbeddedBus::open(EmbeddedConfig::new(dir.path()), Arc::new(NoDeadLetters), test_runtime(1));
+    let refused =
+        EmbeddedBus::open(EmbeddedConfig::new(dir.path()), Arc::new(NoDeadLetters), test_runtime(1));
     let error = refused.unwrap_err();
-    assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
+    assert!(
+        matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id()),
+        "{error}"
+    );
     assert!(error.to_string().contains("MESSAGE_BUS_DRIVER=nats"), "{error}");
     assert!(DataLock::is_held(dir.path()).unwrap());
     first.close().await;
