@@ -13,6 +13,7 @@ pub use tags::{Tags, escape, unescape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     line: &'a str,
+    untagged: &'a str,
     tags: Tags<'a>,
     prefix: Option<&'a str>,
     command: &'a str,
@@ -81,6 +82,7 @@ impl<'a> Message<'a> {
             rest = after;
         }
         rest = rest.trim_start_matches(' ');
+        let untagged = rest;
         let mut prefix = None;
         if let Some(after) = rest.strip_prefix(':') {
             let (sender, after) = word(after);
@@ -94,12 +96,17 @@ impl<'a> Message<'a> {
         if command.is_empty() || !command.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(Malformed::NoCommand);
         }
-        Ok(Self { line, tags, prefix, command, params: Params(params) })
+        Ok(Self { line, untagged, tags, prefix, command, params: Params(params) })
     }
 
     /// The whole line, without its line end.
     pub fn line(&self) -> &'a str {
         self.line
+    }
+
+    /// The line without its tags.
+    pub fn untagged(&self) -> &'a str {
+        self.untagged
     }
 
     /// The tags.

@@ -166,12 +166,15 @@ fn user<'a>(sender: &'a Sender<'_>) -> Members<'a> {
     ]
 }
 
-/// Whom or what a moderator's action hit.
+/// Whom or what a moderator's action hit, or whom a whisper is for.
 fn target<'a>(message: &Message<'a>, tags: &'a TagSet<'_>) -> Members<'a> {
     let mut members: Members<'a> = Vec::new();
     if message.is("CLEARCHAT") {
         members.extend(message.param(1).map(|login| ("login", Value::Text(login))));
         members.extend(tags.get("target-user-id").map(|id| ("id", Value::Text(id))));
+    }
+    if message.is("WHISPER") {
+        members.extend(message.param(0).map(|login| ("login", Value::Text(login))));
     }
     if message.is("CLEARMSG") {
         members.extend(tags.get("login").map(|login| ("login", Value::Text(login))));

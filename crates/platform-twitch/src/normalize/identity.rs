@@ -5,7 +5,7 @@
 //! | any with an `id` tag | that id; in shared chat the source's id, which is the same in every room |
 //! | USERSTATE with an `id` tag | that id, apart from the message's own, which has the same |
 //! | CLEARCHAT, CLEARMSG with a sent time | a hash of command, room, target, sent time and text |
-//! | any other | a hash of command, parameters, sender and all tags but those that say how it came to us |
+//! | any other | a hash of the line, its tags in any order, without those that say how it came to us |
 //!
 //! The last row is wider than room, target, time and text: lines such as ROOMSTATE have no time, and
 //! differ in nothing but their tags.
@@ -55,8 +55,7 @@ impl<'a> Identity<'a> {
                 tags.retain(|(name, _)| !VOLATILE.contains(name));
                 tags.sort_unstable();
                 let tags = tags.iter().flat_map(|(name, value)| [*name, *value]);
-                let head = [message.prefix_text().unwrap_or_default(), message.command()];
-                hash(&head.into_iter().chain(message.params()).chain(tags).collect::<Vec<_>>())
+                hash(&std::iter::once(message.untagged()).chain(tags).collect::<Vec<_>>())
             }
         };
         Self::made(hash)
