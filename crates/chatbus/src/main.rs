@@ -1,2 +1,71 @@
-//! The `chatbus` command.
-fn main() {}
+//! The `chatbus` command: connects chat platforms to an event bus, both ways.
+
+mod cli;
+mod client;
+mod commands;
+mod instance;
+mod logging;
+mod process;
+mod registry;
+mod settings;
+mod signals;
+mod supervisor;
+mod target;
+mod terminal;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use commands::{Failure, Outcome};
+use settings::Environment;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::of_process();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit_code(Err(Failure::Runtime(error.into()))),
+    };
+    let outcome = runtime.block_on(run(cli, &environment));
+    // A blocking call that hangs must not keep a process that is done.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    exit_code(outcome)
+}
+
+async fn run(cli: Cli, environment: &Environment) -> Outcome {
+    match cli.command {
+        Command::Demo(args) => commands::demo::run(args, environment).await,
+        Command::Serve(args) => commands::serve::run(args, environment).await,
+        Command::Sandbox(args) => commands::sandbox::run(args, environment).await,
+        Command::Tail(args) => commands::tail::run(args, environment).await,
+        Command::Send(args) => commands::send::run(args, environment).await,
+        Command::Doctor(args) => commands::doctor::run(args, environment).await,
+        Command::Config(args) => commands::config::run(args.what, environment),
+        Command::Schema(args) => commands::schema::run(args.what),
+    }
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    let mut err = std::io::stderr().lock();
+    // There is nowhere left to report that reporting failed.
+    let code = match outcome {
+        Ok(()) => 0,
+        Err(Failure::Reported(code)) => code,
+        Err(Failure::Runtime(error)) => {
+            let _ = writeln!(err, "chatbus: {error:#}");
+            1
+        }
+        Err(Failure::Configuration(problems)) => {
+            let _ = writeln!(err, "chatbus: the configuration has {} problem(s):", problems.len());
+            for problem in problems {
+                let _ = writeln!(err, "  {}", terminal::safe(&problem.to_string()));
+            }
+            let _ = writeln!(err, "See `chatbus config show` and docs/settings.md.");
+            2
+        }
+    };
+    ExitCode::from(code)
+}

@@ -51,5 +51,9 @@ fn message(input: &MessageId, output: &Outgoing) -> Message {
     let id = input.step(&output.step);
     let mut attributes = output.attributes.clone();
     attributes.set(names::MESSAGE_ID, id.as_str());
+    // A handler may pass on its input's attributes; a CloudEvent of another id is another event.
+    if attributes.get(names::CE_ID).is_some() {
+        attributes.set(names::CE_ID, id.as_str());
+    }
     Message::new(id, attributes, output.body.clone())
 }

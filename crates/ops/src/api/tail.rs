@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chatbus_bus::{Record, Records, Scan, ScanFrom, ScanTopics};
-use chatbus_event::Topic;
 use chatbus_event::json::Raw;
+use chatbus_event::{Family, Topic};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -43,6 +43,7 @@ pub(crate) async fn tail(
         Some(Ok(topic)) => ScanTopics::One(topic),
         Some(Err(why)) => return error(StatusCode::BAD_REQUEST, "invalid_topic", format!("topic: {why}")),
     };
+    let lanes = topics != ScanTopics::All;
     let from = match query.last {
         Some(0) => ScanFrom::New,
         last => ScanFrom::Last(last.unwrap_or(LAST)),
@@ -51,11 +52,11 @@ pub(crate) async fn tail(
         Err(failure) => error(StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable", failure.to_string()),
         Ok(records) => {
             let lines =
-                futures::stream::unfold((records, ops.stop.clone()), |(mut records, stop)| async move {
+                futures::stream::unfold((records, ops.stop.clone()), move |(mut records, stop)| async move {
                     let line = tokio::select! {
                         biased;
                         () = stop.cancelled() => None,
-                        line = next_line(&mut *records) => line,
+                        line = next_line(&mut *records, lanes) => line,
                     }?;
                     Some((Ok::<_, std::convert::Infallible>(line), (records, stop)))
                 });
@@ -64,9 +65,14 @@ pub(crate) async fn tail(
     }
 }
 
-async fn next_line(records: &mut dyn Records) -> Option<Bytes> {
-    let record = records.next().await?.ok()?;
-    Some(line(&record))
+/// The next line. Lanes hold copies of what stands on egress topics: they are shown to who asks for them.
+async fn next_line(records: &mut dyn Records, lanes: bool) -> Option<Bytes> {
+    loop {
+        let record = records.next().await?.ok()?;
+        if lanes || record.topic.family() != Family::Lane {
+            return Some(line(&record));
+        }
+    }
 }
 
 fn line(record: &Record) -> Bytes {

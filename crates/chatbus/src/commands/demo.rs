@@ -1,0 +1,183 @@
+//! `chatbus demo`: the real process, a fake platform with scripted viewers, and the example bot.
+
+mod account;
+mod watch;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use chatbus_bus::{Group, HandlerLoop, HandlerPolicy, Subscription};
+use chatbus_event::Topic;
+use chatbus_runtime::CancellationToken;
+use chatbus_runtime::settings::Origin;
+use chatbus_sandbox::twitch_irc::{Role, TwitchIrc};
+use chatbus_sandbox::viewers::{Viewers, ViewersConfig};
+use chatbus_sandbox::{Sandbox, SandboxConfig};
+use ping_bot::PingBot;
+
+use super::{Failure, Outcome, load};
+use crate::cli::{DemoArgs, SettingFlags};
+use crate::logging::{self, Stream};
+use crate::process::Process;
+use crate::settings::Environment;
+use crate::signals;
+use crate::supervisor::Supervisor;
+use account::Account;
+
+const CHANNEL: &str = "sandbox";
+const BOT: &str = "chatbus_bot";
+/// How long the process may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long the last lines may take to arrive after the viewers stopped.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+const VIEWER_LINES_PER_SECOND: f64 = 6.0;
+
+pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
+    let supervisor = Supervisor::new();
+    let runtime = supervisor.runtime();
+    let sandbox = Sandbox::start(SandboxConfig::default(), runtime.clone())
+        .await
+        .map_err(|error| Failure::Runtime(error.into()))?;
+    let folder = tempfile::Builder::new()
+        .prefix("chatbus-demo-")
+        .tempdir()
+        .context("no temporary folder can be made")?;
+    let flags = with_demo_settings(args.settings, environment, sandbox.twitch(), folder.path());
+    let (values, core) = load(flags, environment)?;
+    // A demo shows events; of the log only what went wrong.
+    let level = if values.is_set("LOG_LEVEL") { None } else { Some("warn") };
+    logging::start(&values, Arc::clone(&runtime.clock), Stream::Stderr, level);
+    // Moderators may answer many people with the same word, which others may not.
+    sandbox
+        .twitch()
+        .set_role(CHANNEL, BOT, |role: &mut Role| role.moderator = true)
+        .map_err(|error| anyhow!("the sandbox refused its own bot: {error}"))?;
+
+    let process = Process::start(&values, &core, &supervisor).await?;
+    let account = Account::new();
+    let watching =
+        watch::Watch::begin(&process.bus, &account, !args.json).await.map_err(anyhow::Error::from)?;
+    runtime.spawn("demo.watch", watching.run(runtime.stop.clone()));
+    let subscription = bot_subscription()?;
+    process.bus.declare(std::slice::from_ref(&subscription)).await.map_err(anyhow::Error::from)?;
+    let bot = HandlerLoop::new(
+        Arc::clone(&process.bus),
+        Arc::new(PingBot),
+        runtime.clone(),
+        HandlerPolicy::default(),
+    );
+    runtime.spawn("demo.bot", bot.run(subscription));
+    wait_until_ready(&process).await?;
+    if !args.json {
+        introduce(&process, args.duration.is_some())?;
+    }
+
+    let interrupted = chat(&sandbox, &account, args.duration, supervisor.stop()).await?;
+    account.settled(SETTLED_WITHIN).await;
+    let stopped = process.stop().await;
+    let summary = account.summary();
+    sandbox.stop().await;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&summary).unwrap_or_default())?;
+    } else if args.duration.is_some() || interrupted {
+        write!(out, "{summary}")?;
+    }
+    stopped?;
+    if summary.lost > 0 { Err(Failure::Reported(1)) } else { Ok(()) }
+}
+
+/// What the demo sets where the user set nothing.
+fn with_demo_settings(
+    mut flags: SettingFlags,
+    environment: &Environment,
+    twitch: &TwitchIrc,
+    folder: &std::path::Path,
+) -> SettingFlags {
+    let mut set = |name: &str, value: String, always: bool| {
+        let given = flags.layer.iter().any(|(key, _, _)| key == name) || environment.get(name).is_some();
+        if always || !given {
+            flags.layer.retain(|(key, _, _)| key != name);
+            flags.layer.push((name.to_owned(), value, Origin::Flag("demo".to_owned())));
+        }
+    };
+    set("DATA_DIR", folder.display().to_string(), false);
+    set("PORT", "0".to_owned(), false);
+    // Whatever is configured for the real platform stays out of a demo.
+    set("TWITCH_ENABLED", "true".to_owned(), true);
+    set("TWITCH_IRC_URL", twitch.irc_url(), true);
+    set("TWITCH_CHANNELS", CHANNEL.to_owned(), true);
+    set("TWITCH_BOT_USERNAME", BOT.to_owned(), true);
+    set("TWITCH_BOT_ACCESS_TOKEN", "oauth:sandbox".to_owned(), true);
+    flags
+}
+
+fn bot_subscription() -> anyhow::Result<Subscription> {
+    Ok(Subscription::new(Topic::ingress(), Group::parse("ping-bot")?))
+}
+
+async fn wait_until_ready(process: &Process) -> anyhow::Result<()> {
+    let ready = async {
+        let mut often = tokio::time::interval(Duration::from_millis(5));
+        while !process.readiness.check(None).waiting_for.is_empty() {
+            often.tick().await;
+        }
+    };
+    tokio::time::timeout(READY_WITHIN, ready).await.map_err(|_| {
+        anyhow!("not ready: still waiting for {}", process.readiness.check(None).waiting_for.join(", "))
+    })
+}
+
+fn introduce(process: &Process, ends: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "chatbus demo: viewers chat on a fake platform; a bot answers !ping; nothing leaves this machine."
+    )?;
+    writeln!(out, "Look inside: http://{}/readyz  /metrics  /_debug/twitch  /_debug/bus", process.addr)?;
+    writeln!(
+        out,
+        "Say something yourself: chatbus send --url http://{} --to 'twitch:#{CHANNEL}' hello",
+        process.addr
+    )?;
+    if !ends {
+        writeln!(out, "Ctrl-C ends it.")?;
+    }
+    writeln!(out)
+}
+
+/// Lets the viewers chat until the time is over or someone interrupts; says whether someone did.
+async fn chat(
+    sandbox: &chatbus_sandbox::SandboxHandle,
+    account: &Account,
+    duration: Option<Duration>,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let config = ViewersConfig {
+        channels: vec![CHANNEL.to_owned()],
+        rate: VIEWER_LINES_PER_SECOND,
+        ..ViewersConfig::default()
+    };
+    let viewers = Viewers::new(config).map_err(|error| anyhow!("the viewers' script: {error}"))?;
+    let enough = CancellationToken::new();
+    let time_is_over = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    let end = async {
+        let interrupted = tokio::select! {
+            () = time_is_over => false,
+            _ = signals::stop() => true,
+            () = stop.cancelled() => true,
+        };
+        enough.cancel();
+        interrupted
+    };
+    let (report, interrupted) = futures::join!(viewers.chat(sandbox.twitch(), &enough), end);
+    account.viewers_said(&report);
+    Ok(interrupted)
+}

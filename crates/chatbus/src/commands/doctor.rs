@@ -1,0 +1,192 @@
+//! `chatbus doctor`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatbus_connector::{BuildContext, ConnectionState, Connector, Emit, Emitted, Inbound};
+use chatbus_event::{InstanceId, Topic};
+use chatbus_runtime::settings::{Problem, Values};
+use chatbus_runtime::{CancellationToken, Runtime};
+use serde::Serialize;
+
+use super::{Failure, Outcome, load};
+use crate::cli::DoctorArgs;
+use crate::instance;
+use crate::process::open_bus;
+use crate::settings::{Core, Environment};
+use crate::supervisor::Supervisor;
+use crate::{registry, terminal};
+
+/// What was found out about one thing.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: String,
+    ok: bool,
+    message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+/// Takes what a platform says while it is only looked at.
+struct Ignore;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: DoctorArgs, environment: &Environment) -> Outcome {
+    let supervisor = Supervisor::new();
+    let findings = match load(args.settings, environment) {
+        Ok((values, core)) => examine(&values, &core, &supervisor.runtime()).await,
+        Err(Failure::Configuration(problems)) => problems.iter().map(Finding::problem).collect(),
+        Err(other) => return Err(other),
+    };
+    supervisor.stop().cancel();
+    // Everything was told to stop; what does not must not keep the report.
+    let _ = tokio::time::timeout(Duration::from_secs(2), supervisor.ended()).await;
+    print(&findings, args.json)?;
+    if findings.iter().all(|finding| finding.ok) { Ok(()) } else { Err(Failure::Reported(1)) }
+}
+
+async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding> {
+    let mut findings = vec![Finding::good("configuration", "every setting is valid")];
+    let identity = match instance::identify(values, &core.data_dir, &*runtime.entropy) {
+        Ok(identity) => {
+            findings.push(Finding::good("instance", format!("{} (from {})", identity.id, identity.origin)));
+            identity
+        }
+        Err(problem) => {
+            findings.push(Finding::problem(&problem));
+            return findings;
+        }
+    };
+    findings.push(bus(values, core, &identity.id, runtime).await);
+    findings.extend(platforms(values, core, &identity.id, runtime).await);
+    findings
+}
+
+async fn bus(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Finding {
+    let name = format!("bus {}", core.driver);
+    let bus = match open_bus(values, core, id, runtime).await {
+        Ok(bus) => bus.0,
+        Err(Failure::Configuration(problems)) => {
+            let text = problems.first().map(ToString::to_string).unwrap_or_default();
+            return Finding::bad(
+                name,
+                text,
+                "stop the chatbus that runs here, or give this one another DATA_DIR",
+            );
+        }
+        Err(other) => return Finding::bad(name, format!("{other:?}"), "see the message"),
+    };
+    let mut status = bus.status();
+    let connected = tokio::time::timeout(WITHIN, status.wait_for(|status| status.connected))
+        .await
+        .is_ok_and(|r| r.is_ok());
+    let reason = bus.status().borrow().reason.clone();
+    bus.close().await;
+    if connected {
+        return Finding::good(name, "in reach");
+    }
+    let why = reason.map_or_else(|| "no connection".to_owned(), |reason| reason.to_string());
+    Finding::bad(name, why, "check NATS_URL and that the server runs with JetStream (nats-server -js)")
+}
+
+async fn platforms(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Vec<Finding> {
+    let cx = BuildContext {
+        instance: id.clone(),
+        egress: Topic::egress_of(id),
+        shape: core.shape,
+        clock: Arc::clone(&runtime.clock),
+    };
+    let mut findings = Vec::new();
+    for factory in registry::platforms() {
+        match factory.build(values, &cx) {
+            Ok(None) => findings.push(Finding::good(factory.platform(), "not configured")),
+            Ok(Some(connector)) => findings.push(platform(connector, runtime).await),
+            Err(problems) => findings.extend(problems.iter().map(Finding::problem)),
+        }
+    }
+    findings
+}
+
+/// Connects as `serve` would, and looks at how that goes.
+async fn platform(connector: Arc<dyn Connector>, runtime: &Runtime) -> Finding {
+    let name = connector.platform();
+    let status = connector.status();
+    let stop = CancellationToken::new();
+    let own = Runtime { stop: stop.clone(), ..runtime.clone() };
+    runtime.spawn("doctor.platform", connector.run(own, Arc::new(Ignore), stop.clone()));
+    let mut changes = status.changes();
+    let decided = async {
+        loop {
+            let snapshot = status.snapshot();
+            let check = chatbus_ops::platform_check(name, &snapshot);
+            if check.waiting_for.is_empty()
+                || snapshot.state == ConnectionState::Error
+                || changes.changed().await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(WITHIN, decided).await;
+    stop.cancel();
+    let snapshot = status.snapshot();
+    let check = chatbus_ops::platform_check(name, &snapshot);
+    let login = snapshot.auth.login.as_deref().unwrap_or("anonymous");
+    if check.waiting_for.is_empty() && check.degraded.is_empty() {
+        let channels = snapshot.joined_channels.len();
+        return Finding::good(name, format!("connected as {login}, {channels} channel(s) joined"));
+    }
+    let mut why = check.waiting_for;
+    why.extend(check.degraded);
+    let error =
+        snapshot.last_error.map(|error| format!("; {}: {}", error.code, error.message)).unwrap_or_default();
+    Finding::bad(
+        name,
+        format!("waiting for {}{error}", why.join(", ")),
+        "check the account's token and the names of the channels",
+    )
+}
+
+fn print(findings: &[Finding], json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        return writeln!(out, "{}", serde_json::to_string(findings).unwrap_or_default());
+    }
+    let color = out.is_terminal();
+    for finding in findings {
+        let (mark, paint) = if finding.ok { ("ok  ", "32") } else { ("FAIL", "31;1") };
+        let mark = if color { format!("\x1b[{paint}m{mark}\x1b[0m") } else { mark.to_owned() };
+        writeln!(out, "{mark}  {}: {}", finding.check, terminal::safe(&finding.message))?;
+        if let Some(mend) = &finding.mend {
+            writeln!(out, "      to mend it: {mend}")?;
+        }
+    }
+    Ok(())
+}
+
+// === impl Finding ===
+
+impl Finding {
+    fn good(check: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { check: check.into(), ok: true, message: message.into(), mend: None }
+    }
+
+    fn bad(check: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { check: check.into(), ok: false, message: message.into(), mend: Some(mend.into()) }
+    }
+
+    fn problem(problem: &Problem) -> Self {
+        Self::bad(problem.setting.clone(), problem.message.clone(), "see docs/settings.md")
+    }
+}
+
+#[async_trait]
+impl Emit for Ignore {
+    async fn emit(&self, _: Vec<Inbound>) -> Emitted {
+        Emitted::Taken
+    }
+}

@@ -1,0 +1,290 @@
+//! A running chatbus, put together: reads top to bottom as the wiring of the whole.
+
+mod declare;
+mod http;
+mod parts;
+mod roles;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chatbus_bus::{Bus, OpenContext, OpenError};
+use chatbus_connector::{BuildContext, Connector};
+use chatbus_delivery::{Engine, EngineConfig};
+use chatbus_event::{InstanceId, Topic};
+use chatbus_ingress::{Ingress, IngressConfig};
+use chatbus_runtime::settings::{Problem, Values};
+use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_telemetry::Metrics;
+use tokio::net::TcpListener;
+
+pub(crate) use roles::{INGRESS_EGRESS, check as check_roles};
+
+use crate::commands::Failure;
+use crate::instance::{self, RunFile, RunInfo};
+use crate::settings::Core;
+use crate::supervisor::Supervisor;
+use crate::{logging, registry};
+use parts::Part;
+
+/// A running chatbus.
+pub(crate) struct Process {
+    pub(crate) addr: SocketAddr,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) readiness: chatbus_ops::Readiness,
+    supervisor: Supervisor,
+    /// Cancelled when connectors may let go of their connections.
+    drained: CancellationToken,
+    /// Cancelled when the publisher is to finish.
+    finish: CancellationToken,
+    engine: Part,
+    connectors: Vec<Part>,
+    ingress: Part,
+    http: Part,
+    grace: Duration,
+    _run_file: Option<RunFile>,
+}
+
+/// The share of SHUTDOWN_GRACE_MS that the engine and the publisher each may take; the rest is for
+/// closing connections and the bus.
+const GRACE_SHARE: f64 = 0.4;
+
+// === impl Process ===
+
+impl Process {
+    /// Starts everything that the settings ask for.
+    ///
+    /// # Errors
+    /// Every problem with the settings at once; or what failed at run time.
+    pub(crate) async fn start(
+        values: &Values,
+        core: &Core,
+        supervisor: &Supervisor,
+    ) -> Result<Self, Failure> {
+        let runtime = supervisor.runtime();
+        let identity = instance::identify(values, &core.data_dir, &*runtime.entropy)?;
+        logging::set_instance(identity.id.as_str());
+        let egress = Topic::egress_of(&identity.id);
+        tracing::info!(
+            event = "process.starting", version = env!("CARGO_PKG_VERSION"), origin = identity.origin,
+            topic = %egress, "chatbus {} starts as {}", env!("CARGO_PKG_VERSION"), identity.id
+        );
+        let connectors = build_platforms(values, core, &identity.id, &egress, &runtime)?;
+        std::fs::create_dir_all(&core.data_dir).map_err(|error| {
+            Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
+        })?;
+        let (bus, driver) = open_bus(values, core, &identity.id, &runtime).await?;
+        let metrics = Metrics::new();
+
+        let ingress = Ingress::open(
+            ingress_config(core, &identity.id),
+            Arc::clone(&bus),
+            metrics.clone(),
+            runtime.clone(),
+        )
+        .await
+        .map_err(|error| Failure::Runtime(error.into()))?;
+        let emitters = ingress.handle();
+
+        let engine_config = engine_config(core, &identity.id);
+        let subscriptions = Engine::subscriptions(&engine_config);
+        let sinks = connectors.iter().map(|connector| connector.sink()).collect();
+        let engine = Engine::new(
+            engine_config,
+            Arc::clone(&bus),
+            sinks,
+            registry::platform_table(),
+            metrics.clone(),
+            runtime.clone(),
+        );
+
+        let listener = TcpListener::bind(core.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {} (HOST and PORT); is another chatbus running? PORT=0 picks a free port",
+                core.listen
+            )
+        })?;
+        let addr = listener.local_addr().context("the listener has no address")?;
+        let readiness = http::readiness(&bus, &connectors, engine.state(), emitters.health());
+        let ops = http::ops(http::Parts {
+            values,
+            core,
+            bus: &bus,
+            driver,
+            metrics: &metrics,
+            readiness: &readiness,
+            connectors: &connectors,
+            egress: &egress,
+            spool: emitters.health(),
+            runtime: &runtime,
+        });
+
+        let drained = CancellationToken::new();
+        let finish = CancellationToken::new();
+        let http = Part::spawn(&runtime, "http", http::serve(listener, ops, runtime.stop.clone()));
+        let ingress = Part::spawn(&runtime, "ingress", ingress.run(finish.clone()));
+        let engine = Part::spawn(&runtime, "egress", {
+            let (bus, runtime) = (Arc::clone(&bus), runtime.clone());
+            async move {
+                declare::until_done(&*bus, &subscriptions, &runtime).await;
+                engine.run().await;
+            }
+        });
+        let connectors = connectors
+            .into_iter()
+            .map(|connector| {
+                let emit = emitters.emitter(connector.platform(), None);
+                let drained = drained.clone();
+                let run = connector.run(runtime.clone(), emit, drained);
+                Part::spawn(&runtime, "platform", run)
+            })
+            .collect();
+        let run_file = RunFile::write(
+            &core.data_dir,
+            &identity.id,
+            &RunInfo { url: format!("http://{}", reachable(addr)), pid: std::process::id() },
+        );
+        if let Err(error) = &run_file {
+            tracing::warn!(event = "process.run_file", %error, "other commands will not find this process by DATA_DIR");
+        }
+        tracing::info!(event = "http.listening", url = %format!("http://{}", reachable(addr)), "answers on http://{addr}");
+        Ok(Self {
+            addr,
+            bus,
+            readiness,
+            supervisor: supervisor.clone(),
+            drained,
+            finish,
+            engine,
+            connectors,
+            ingress,
+            http,
+            grace: core.shutdown_grace,
+            _run_file: run_file.ok(),
+        })
+    }
+
+    /// Stops reading, finishes what is in hand, returns what is not, and lets go of everything.
+    ///
+    /// # Errors
+    /// When a task crashed, or the grace was over before all was done.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!(event = "process.stopping", "stopping");
+        self.supervisor.stop().cancel();
+        let orderly = async {
+            self.engine.ended().await;
+            self.drained.cancel();
+            for connector in self.connectors {
+                connector.ended().await;
+            }
+            self.finish.cancel();
+            self.ingress.ended().await;
+            self.bus.close().await;
+            self.http.ended().await;
+            self.supervisor.ended().await;
+        };
+        let in_time = tokio::time::timeout(self.grace, orderly).await.is_ok();
+        tracing::info!(event = "process.stopped", inTime = in_time, "stopped");
+        anyhow::ensure!(!self.supervisor.crashed(), "a task crashed; see the log");
+        anyhow::ensure!(
+            in_time,
+            "not everything was finished within SHUTDOWN_GRACE_MS; nothing is lost, but it will be repeated"
+        );
+        Ok(())
+    }
+}
+
+/// Makes every platform that is configured.
+fn build_platforms(
+    values: &Values,
+    core: &Core,
+    instance: &InstanceId,
+    egress: &Topic,
+    runtime: &Runtime,
+) -> Result<Vec<Arc<dyn Connector>>, Failure> {
+    let cx = BuildContext {
+        instance: instance.clone(),
+        egress: egress.clone(),
+        shape: core.shape,
+        clock: Arc::clone(&runtime.clock),
+    };
+    let mut connectors = Vec::new();
+    let mut problems = Vec::new();
+    for factory in registry::platforms() {
+        match factory.build(values, &cx) {
+            Ok(connector) => connectors.extend(connector),
+            Err(more) => problems.extend(more),
+        }
+    }
+    for factory in registry::buses().iter().filter(|factory| factory.driver() == core.driver) {
+        problems.extend(factory.check(values));
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Configuration(problems));
+    }
+    if connectors.is_empty() {
+        tracing::warn!(
+            event = "process.no_platform",
+            "no platform is configured; set TWITCH_CHANNELS to read one"
+        );
+    }
+    Ok(connectors)
+}
+
+/// Opens the bus that MESSAGE_BUS_DRIVER names.
+///
+/// # Errors
+/// When there is no such driver, or it can never work as configured.
+pub(crate) async fn open_bus(
+    values: &Values,
+    core: &Core,
+    instance: &InstanceId,
+    runtime: &Runtime,
+) -> Result<(Arc<dyn Bus>, &'static str), Failure> {
+    let Some(factory) = registry::buses().into_iter().find(|factory| factory.driver() == core.driver) else {
+        return Err(Problem::new("MESSAGE_BUS_DRIVER", "there is no such driver").into());
+    };
+    let cx = OpenContext {
+        runtime: runtime.clone(),
+        data_dir: core.data_dir.clone(),
+        prefix: core.prefix.clone(),
+        dedupe_window: core.dedupe_window,
+        source: format!("{INGRESS_EGRESS}.{instance}"),
+    };
+    match factory.open(values, cx).await {
+        Ok(bus) => Ok((bus, factory.driver())),
+        Err(OpenError::Configuration(problem)) => Err(problem.into()),
+        Err(OpenError::Bus(error)) => Err(Failure::Runtime(error.into())),
+    }
+}
+
+fn ingress_config(core: &Core, instance: &InstanceId) -> IngressConfig {
+    let mut config = IngressConfig::new(instance.clone(), core.data_dir.join("spool"));
+    config.spool_max_bytes = core.spool_max_bytes;
+    config.max_retries = core.publish_max_retries;
+    config.dedupe_window = core.dedupe_window;
+    config.grace = core.shutdown_grace.mul_f64(GRACE_SHARE);
+    config
+}
+
+fn engine_config(core: &Core, instance: &InstanceId) -> EngineConfig {
+    let mut config = EngineConfig::new(instance.clone());
+    config.deadline = core.egress_deadline;
+    config.max_deliveries = core.max_deliveries;
+    config.dedupe_window = core.dedupe_window;
+    config.grace = core.shutdown_grace.mul_f64(GRACE_SHARE);
+    config
+}
+
+/// The address by which this machine reaches a listener.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,147 @@
+//! The HTTP side of a process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatbus_bus::Bus;
+use chatbus_connector::Connector;
+use chatbus_delivery::EngineState;
+use chatbus_event::Topic;
+use chatbus_ingress::IngressHealth;
+use chatbus_ops::{AdminGuard, Check, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck};
+use chatbus_runtime::settings::Values;
+use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_telemetry::Metrics;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::INGRESS_EGRESS;
+use crate::commands::config::as_json;
+use crate::settings::Core;
+use crate::{registry, target};
+
+/// What the routes are made of.
+pub(super) struct Parts<'a> {
+    pub(super) values: &'a Values,
+    pub(super) core: &'a Core,
+    pub(super) bus: &'a Arc<dyn Bus>,
+    pub(super) driver: &'static str,
+    pub(super) metrics: &'a Metrics,
+    pub(super) readiness: &'a Readiness,
+    pub(super) connectors: &'a [Arc<dyn Connector>],
+    pub(super) egress: &'a Topic,
+    pub(super) spool: watch::Receiver<IngressHealth>,
+    pub(super) runtime: &'a Runtime,
+}
+
+/// Asks whether the egress topics are read.
+struct SubscriptionsCheck(watch::Receiver<EngineState>);
+
+/// Asks whether the spool drops anything.
+struct SpoolCheck(watch::Receiver<IngressHealth>);
+
+/// How long connections that are still open may take at the end.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+pub(super) fn readiness(
+    bus: &Arc<dyn Bus>,
+    connectors: &[Arc<dyn Connector>],
+    engine: watch::Receiver<EngineState>,
+    spool: watch::Receiver<IngressHealth>,
+) -> Readiness {
+    let mut checks: Vec<Arc<dyn ReadinessCheck>> =
+        vec![Arc::new(SubscriptionsCheck(engine)), Arc::new(SpoolCheck(spool))];
+    for connector in connectors {
+        let (platform, status) = (connector.platform(), connector.status());
+        checks.push(Arc::new(PlatformCheck { platform, role: INGRESS_EGRESS, status }));
+    }
+    Readiness::new(Arc::clone(bus), checks)
+}
+
+pub(super) fn ops(parts: Parts<'_>) -> Arc<Ops> {
+    let view = |connector: &Arc<dyn Connector>| PlatformView {
+        platform: connector.platform(),
+        status: connector.status(),
+    };
+    let spool = parts.spool;
+    Arc::new(Ops {
+        clock: Arc::clone(&parts.runtime.clock),
+        entropy: Arc::clone(&parts.runtime.entropy),
+        started: parts.runtime.clock.instant(),
+        stop: parts.runtime.stop.clone(),
+        guard: AdminGuard::new(parts.values.text("CHATBUS_ADMIN_TOKEN")),
+        metrics: parts.metrics.clone(),
+        bus: Arc::clone(parts.bus),
+        driver: parts.driver,
+        readiness: parts.readiness.clone(),
+        platforms: parts.connectors.iter().map(view).collect(),
+        known_platforms: registry::platforms().iter().map(|factory| factory.platform()).collect(),
+        egress_topic: parts.egress.to_string(),
+        config: json!({ "settings": as_json(parts.values), "dataDir": parts.core.data_dir }),
+        spool: Some(Box::new(move || {
+            let health = *spool.borrow();
+            json!({
+                "events": health.spool_events, "bytes": health.spool_bytes, "dropped": health.dropped,
+                "dropping": health.dropping, "spoolingSince": health.spooling_since, "reason": health.spooling_reason,
+            })
+        })),
+        parse_target: target::parse,
+    })
+}
+
+/// Answers until the stop, and then what was asked before it.
+pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: CancellationToken) {
+    let service = chatbus_ops::router(ops).into_make_service_with_connect_info::<SocketAddr>();
+    let stopping = stop.clone();
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let cut = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        served = async { serving.await } => {
+            if let Err(error) = served {
+                tracing::error!(event = "http.failed", %error, "the HTTP listener failed");
+            }
+        }
+        () = cut => {}
+    }
+}
+
+impl ReadinessCheck for SubscriptionsCheck {
+    fn role(&self) -> Option<&str> {
+        Some(INGRESS_EGRESS)
+    }
+
+    fn check(&self) -> Check {
+        let running = *self.0.borrow() == EngineState::Running;
+        Check {
+            waiting_for: if running { vec![] } else { vec!["subscriptions".to_owned()] },
+            degraded: vec![],
+        }
+    }
+}
+
+impl ReadinessCheck for SpoolCheck {
+    fn role(&self) -> Option<&str> {
+        Some(INGRESS_EGRESS)
+    }
+
+    fn check(&self) -> Check {
+        let health = *self.0.borrow();
+        let mut check = Check::default();
+        if health.dropping {
+            check.waiting_for.push("spool:full".to_owned());
+        }
+        if health.disk_failing {
+            check.waiting_for.push("spool:disk".to_owned());
+        }
+        if health.spooling_since.is_some() {
+            check.degraded.push("spool:filling".to_owned());
+        }
+        check
+    }
+}

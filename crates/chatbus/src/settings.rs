@@ -1,0 +1,26 @@
+//! The settings of the whole program: the core's own, the drivers', the platforms'.
+
+mod core;
+mod document;
+mod file;
+mod load;
+
+pub(crate) use core::Core;
+pub(crate) use document::{json_schema, markdown};
+pub(crate) use load::{Environment, load};
+
+use chatbus_runtime::settings::SettingSpec;
+
+use crate::registry;
+
+/// Every setting, in the order in which the documentation shows them.
+pub(crate) fn all() -> Vec<SettingSpec> {
+    let mut specs = core::SPECS.to_vec();
+    for bus in registry::buses() {
+        specs.extend_from_slice(bus.settings());
+    }
+    for platform in registry::platforms() {
+        specs.extend_from_slice(platform.settings());
+    }
+    specs
+}
