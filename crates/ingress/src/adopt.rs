@@ -130,7 +130,8 @@ impl Adopter {
                 }
             }
             let mut counts = Counts::default();
-            events.drain(..stored).for_each(|event| counts.add(event.platform, 1));
+            let on_the_bus = events.drain(..stored).filter(|event| event.route == Route::Ingress);
+            on_the_bus.for_each(|event| counts.add(event.platform, 1));
             self.meter.published(&counts);
             match failure {
                 Some(error) if error.kind() == chatbus_bus::BusErrorKind::TooLarge => {
@@ -147,6 +148,10 @@ impl Adopter {
         if event.route == Route::DeadLetter {
             events.remove(0);
             self.meter.dropped("refused", 1);
+            return;
+        }
+        if let Some(body) = rewrite::cut(&event.body) {
+            event.body = body;
             return;
         }
         let max = self.bus.max_message_bytes().min(event.body.len().saturating_sub(1));

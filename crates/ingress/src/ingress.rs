@@ -146,7 +146,12 @@ impl Ingress {
         let Self { pipeline, adopter, handle } = self;
         // Ours must not keep the queue open for itself.
         drop(handle);
-        tokio::join!(pipeline.run(finish.clone()), adopter.run(finish));
+        let adopting = finish.child_token();
+        let publishing = async {
+            pipeline.run(finish).await;
+            adopting.cancel();
+        };
+        tokio::join!(publishing, adopter.run(adopting.clone()));
     }
 }
 

@@ -180,6 +180,9 @@ impl Pipeline {
     }
 
     fn end(self) {
+        if matches!(self.store, Worker::Lost) {
+            tracing::error!(event = "ingress.spool.lost", "the spool's thread ended; publishing stops");
+        }
         let lost = self.machine.unsafe_events();
         if lost > 0 {
             self.meter.dropped("not_spooled_at_stop", lost);
