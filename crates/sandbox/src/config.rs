@@ -18,6 +18,8 @@ pub struct SandboxConfig {
     pub outbox_bytes: usize,
     /// Between two PINGs of the server; a client silent from one to the next is disconnected.
     pub ping_interval: Duration,
+    /// After a failed login the client may try again for so long, then it is disconnected.
+    pub login_grace: Duration,
 }
 
 // === impl SandboxConfig ===
@@ -33,6 +35,7 @@ impl Default for SandboxConfig {
             outbox_bytes: 8 * 1024 * 1024,
             // Twitch: about five minutes.
             ping_interval: Duration::from_secs(300),
+            login_grace: Duration::from_secs(10),
         }
     }
 }

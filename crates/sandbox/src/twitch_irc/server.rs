@@ -35,7 +35,7 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> std::io::Result<TwitchIrc> {
-    let world = World::new(Arc::clone(&runtime.entropy), config.max_connections, config.outbox_bytes);
+    let world = World::new(Arc::clone(&runtime.entropy), config);
     let delayed = Arc::clone(&world.delayed);
     let shared = Arc::new(Shared {
         runtime: runtime.clone(),

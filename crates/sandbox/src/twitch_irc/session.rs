@@ -2,7 +2,6 @@
 //! `speak`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::client::Client;
 use super::delayed::Action;
@@ -12,8 +11,6 @@ use super::replies;
 use super::wire::ClientLine;
 use super::world::{Moment, World};
 
-/// After a failed login the client may try again for so long, then it is disconnected.
-const LOGIN_GRACE: Duration = Duration::from_secs(10);
 /// Channels of one connection; further JOINs are not answered.
 const MAX_CHANNELS: usize = 2_000;
 /// A token longer than this is cut: it is only compared.
@@ -131,7 +128,7 @@ impl World {
             (None, Some(login)) => self.log_in(id, login, anonymous),
             (refused, _) => {
                 self.tell(id, &replies::login_notice(refused.unwrap_or("Login unsuccessful")));
-                let planned = self.delayed.plan(now.mono + LOGIN_GRACE, id, Action::CloseUnlessLoggedIn);
+                let planned = self.delayed.plan(now.mono + self.login_grace, id, Action::CloseUnlessLoggedIn);
                 if let Err(action) = planned {
                     self.act(id, &action);
                 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatbus_event::{Clock, Entropy, Timestamp};
@@ -22,6 +22,7 @@ use super::replies;
 use super::room::{Modes, Room};
 use super::rules::{Account, Rules};
 use super::sink::Sink;
+use crate::config::SandboxConfig;
 
 /// Channels known at one time. When full, those with nobody in them and nothing set are forgotten;
 /// if that frees none, JOINs of further ones are not answered.
@@ -78,6 +79,7 @@ pub(super) struct World {
     pub(super) accepting: bool,
     pub(super) delayed: Arc<Delayed>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) login_grace: Duration,
     max_connections: usize,
     outbox_bytes: usize,
     last_id: u64,
@@ -94,7 +96,7 @@ impl Moment {
 // === impl World ===
 
 impl World {
-    pub(super) fn new(entropy: Arc<dyn Entropy>, max_connections: usize, outbox_bytes: usize) -> Self {
+    pub(super) fn new(entropy: Arc<dyn Entropy>, config: &SandboxConfig) -> Self {
         Self {
             clients: BTreeMap::new(),
             rooms: HashMap::new(),
@@ -111,8 +113,9 @@ impl World {
             accepting: true,
             delayed: Arc::new(Delayed::default()),
             entropy,
-            max_connections,
-            outbox_bytes,
+            login_grace: config.login_grace,
+            max_connections: config.max_connections,
+            outbox_bytes: config.outbox_bytes,
             last_id: 0,
         }
     }
@@ -176,7 +179,7 @@ impl World {
 
     /// Queues lines for one connection, now or, when the channel's verdicts are slow, later.
     pub(super) fn tell_verdict(&mut self, id: u64, lines: String, modes: Modes, now: Moment) {
-        let delay = std::time::Duration::from_millis(modes.verdict_delay_ms);
+        let delay = Duration::from_millis(modes.verdict_delay_ms);
         let at = now.mono.checked_add(delay).filter(|_| !delay.is_zero());
         let late = match at {
             None => Err(Action::Tell(lines)),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use chatbus_sandbox::twitch_irc::Since;
+use chatbus_sandbox::{Sandbox, SandboxConfig};
+use chatbus_testkit::test_runtime;
 
 use crate::client::{ALL_CAPS, Client, sandbox};
 
@@ -95,7 +97,8 @@ async fn a_login_that_fails_says_why_and_may_be_tried_again() {
 
 #[tokio::test]
 async fn a_client_without_password_that_is_not_anonymous_is_refused_and_later_disconnected() {
-    let sandbox = sandbox().await;
+    let config = SandboxConfig { login_grace: Duration::from_millis(100), ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config, test_runtime(1)).await.unwrap();
     let mut client = Client::connect(sandbox.twitch().irc_addr()).await;
     client.send("NICK bot").await;
     assert_eq!(client.line().await, ":tmi.twitch.tv NOTICE * :Login unsuccessful");
