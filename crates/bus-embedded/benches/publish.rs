@@ -196,13 +196,20 @@ async fn backlog(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     for receipt in window {
         receipt.await?;
     }
-    bus.kill().await;
-    drop(bus);
-    let begun = now();
-    let bus = open()?;
-    let opened = now() - begun;
-    let first = bus.publish(&topic, message(0)).await?;
-    println!("opened in {opened:?}, first answer after {:?}, duplicate: {}", now() - begun, first.duplicate);
+    let mut bus = bus;
+    for _ in 0..5 {
+        bus.kill().await;
+        drop(bus);
+        let begun = now();
+        bus = open()?;
+        let opened = now() - begun;
+        let first = bus.publish(&topic, message(0)).await?;
+        println!(
+            "opened in {opened:?}, first answer after {:?}, duplicate: {}",
+            now() - begun,
+            first.duplicate
+        );
+    }
     bus.close().await;
     Ok(())
 }

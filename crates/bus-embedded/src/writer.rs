@@ -31,6 +31,9 @@ use crate::topics::Topics;
 const COMMIT_ITEMS: usize = 1024;
 const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long nothing but what is asked is tried after a commit failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// The thread's state.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -42,6 +45,8 @@ pub(crate) struct Writer {
     block: Block,
     checkpoints: Arc<Checkpoints>,
     forget_blocks: Option<i64>,
+    /// Whether the last commit failed: retention then waits a while instead of trying at once.
+    failing: bool,
     /// What the clock that does not jump said when the bus was opened.
     opened: std::time::Instant,
 }
@@ -60,7 +65,18 @@ impl Writer {
         let window = Window::new(config.dedupe_window, config.dedupe_ids);
         let opened = shared.runtime.clock.instant();
         let block = Block::default();
-        Self { shared, path, db, topics, window, block, checkpoints, forget_blocks: None, opened }
+        Self {
+            shared,
+            path,
+            db,
+            topics,
+            window,
+            block,
+            checkpoints,
+            forget_blocks: None,
+            failing: false,
+            opened,
+        }
     }
 
     /// Works until the queue is closed and empty.
@@ -127,7 +143,8 @@ impl Writer {
         let retention = retention::due_in_ms(&self.topics, &self.shared.config, now.wall_ms);
         let window = self.window.next_expiry_ms().map(|at| at.saturating_sub(now.window_ms));
         let due = retention.into_iter().chain(window).min()?;
-        Some(Duration::from_millis(u64::try_from(due).unwrap_or(0)))
+        let due = Duration::from_millis(u64::try_from(due).unwrap_or(0));
+        Some(if self.failing { due.max(PAUSE_AFTER_FAILURE) } else { due })
     }
 
     fn work(&mut self, commands: &mut Vec<Command>) {
@@ -219,6 +236,7 @@ impl Writer {
 
     /// Leaves the failed transaction, and the connection where that may help.
     fn failed(&mut self, error: &rusqlite::Error) {
+        self.failing = true;
         tracing::error!(
             event = "bus.commit.failed",
             errorCode = if is_full(error) { "full" } else { "sqlite" },
@@ -289,6 +307,7 @@ impl Writer {
         if stored_any {
             self.shared.commits.send_modify(|n| *n = n.wrapping_add(1));
         }
+        self.failing = false;
         self.shared.set_status(None);
         replies.into_iter().for_each(|(reply, answer)| answer_with(reply, answer));
     }
