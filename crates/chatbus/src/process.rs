@@ -135,7 +135,7 @@ impl Process {
         let connectors = connectors
             .into_iter()
             .map(|connector| {
-                let emit = emitters.emitter(connector.platform(), None);
+                let emit = emitters.emitter(connector.platform(), Some(Arc::new(connector.status())));
                 let drained = drained.clone();
                 let run = connector.run(runtime.clone(), emit, drained);
                 Part::spawn(&runtime, "platform", run)

@@ -20,12 +20,6 @@ pub(crate) async fn platform(State(ops): State<Arc<Ops>>, Path(name): Path<Strin
         return error(StatusCode::NOT_FOUND, "unknown_view", format!("there is no /_debug/{name}"));
     };
     let snapshot = view.status.snapshot();
-    let mut snapshot = serde_json::to_value(&snapshot).unwrap_or_default();
-    if let Some(counters) = snapshot.get_mut("counters") {
-        let labels = chatbus_telemetry::PlatformLabels { platform: view.platform };
-        counters["published"] = json!(ops.metrics.ingress_published.get_or_create(&labels).get());
-        counters["failed"] = json!(ops.metrics.ingress_failed.get_or_create(&labels).get());
-    }
     Json(json!({ "snapshot": snapshot, "egressTopic": ops.egress_topic })).into_response()
 }
 
