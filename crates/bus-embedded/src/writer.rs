@@ -31,6 +31,9 @@ use crate::topics::Topics;
 const COMMIT_ITEMS: usize = 1024;
 const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long after opening the ids of the window are read, if nobody publishes before.
+const LOAD_AFTER: Duration = Duration::from_millis(50);
+
 /// How long nothing but what is asked is tried after a commit failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -81,19 +84,27 @@ impl Writer {
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(&mut self) {
-        // Read here and not while opening: nothing needs it before the first publish.
-        if let Err(error) = self.load_window() {
-            self.fail_forever(&error);
-            return;
-        }
+        // A full window takes a while to read, and only publishing needs it: what makes the
+        // process ready, declaring groups, comes first.
+        let mut loaded = false;
         let mut commands = Vec::with_capacity(COMMIT_ITEMS);
         loop {
-            let timeout = self.next_due();
-            match self.shared.writes.take(&mut commands, COMMIT_ITEMS, COMMIT_BYTES, timeout) {
-                _ if self.shared.killed.load(Ordering::Acquire) => return,
-                Woken::Closed => return,
-                Woken::Items | Woken::TimedOut => self.work(&mut commands),
+            let timeout = if loaded { self.next_due() } else { Some(LOAD_AFTER) };
+            let woken = self.shared.writes.take(&mut commands, COMMIT_ITEMS, COMMIT_BYTES, timeout);
+            if woken == Woken::Closed || self.shared.killed.load(Ordering::Acquire) {
+                return;
             }
+            let publishes = commands.iter().any(|command| matches!(command, Command::Publish { .. }));
+            if !loaded && (publishes || woken == Woken::TimedOut) {
+                if let Err(error) = self.load_window() {
+                    commands
+                        .drain(..)
+                        .for_each(|c| self.refuse(c, &|| bus_error("read its database", &error)));
+                    return self.fail_forever(&error);
+                }
+                loaded = true;
+            }
+            self.work(&mut commands);
         }
     }
 
