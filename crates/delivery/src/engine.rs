@@ -257,7 +257,7 @@ impl Engine {
             Done::Sent { work, verdict, took } => self.on_verdict(work, &verdict, took),
             Done::Parked { work, seq } => self.on_parked(work, seq),
             Done::Fetched { work, record } => self.on_fetched(work, record),
-            Done::Concluded { work } => self.on_concluded(work),
+            Done::Concluded { work, inputs } => self.on_concluded(work, inputs),
             Done::Checked { again, gone } => self.on_checked(again, gone),
             Done::Settled { input } => self.release(input),
             Done::Cleared => {}

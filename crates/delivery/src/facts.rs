@@ -2,6 +2,8 @@
 
 use chatbus_event::{EgressKind, Event, Family};
 
+use crate::platform::PlatformTable;
+
 /// What an event says about where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -15,7 +17,8 @@ pub struct Facts {
     pub source: String,
     /// `auth.provider`.
     pub auth_provider: Option<String>,
-    /// The sources of its annotations of kind `custom`, in their order.
+    /// The sources of its annotations of kind `custom`, in their order; not read when its source names
+    /// a platform, since then they decide nothing.
     pub custom_sources: Vec<String>,
     /// `channel`.
     pub channel: Option<String>,
@@ -32,15 +35,19 @@ const CUSTOM: &str = "custom";
 
 impl Facts {
     /// Reads them.
-    pub fn of(event: &Event, family: Family, user_is_connected: bool) -> Self {
-        let custom = event.annotations().into_iter().filter(|a| a.kind == CUSTOM).map(|a| a.source);
+    pub fn of(event: &Event, family: Family, table: &PlatformTable, user_is_connected: bool) -> Self {
+        let source = event.source();
+        let custom_sources = match table.mentioned(&source) {
+            Some(_) => Vec::new(),
+            None => event.annotations().into_iter().filter(|a| a.kind == CUSTOM).map(|a| a.source).collect(),
+        };
         Self {
             family,
             destination: event.egress_destination(),
             kind: event.egress_kind(),
-            source: event.source(),
+            source,
             auth_provider: event.auth().and_then(|auth| auth.provider),
-            custom_sources: custom.collect(),
+            custom_sources,
             channel: event.channel(),
             user_id: event.user_id(),
             user_is_connected,

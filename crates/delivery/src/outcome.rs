@@ -1,7 +1,8 @@
 //! The records of how a delivery ended: its finalize event, and for a failure its dead letter.
 
-use chatbus_bus::{Message, Record};
-use chatbus_event::{DeadLetter, Event, Family, Finalize, Timestamp, Topic, names};
+use bytes::Bytes;
+use chatbus_bus::Message;
+use chatbus_event::{Attributes, DeadLetter, Event, Family, Finalize, Timestamp, Topic, names};
 
 use crate::decide::Ending;
 use crate::ticket::Ticket;
@@ -25,14 +26,13 @@ impl Outcome {
     /// a topic we know: a text from outside never becomes a topic.
     pub(crate) fn of(
         ticket: &Ticket,
-        record: &Record,
+        attributes: &Attributes,
         event: Option<&Event>,
         ending: &Ending,
         source: &str,
         known_topics: &[Topic],
         now: Timestamp,
     ) -> Self {
-        let attributes = &record.message.attributes;
         let correlation_id = event
             .and_then(Event::correlation_id)
             .or_else(|| attributes.get(names::CORRELATION_ID).map(str::to_owned))
@@ -80,7 +80,7 @@ impl Outcome {
 /// The dead letter of a failed delivery.
 pub(crate) fn dead_letter(
     ticket: &Ticket,
-    record: &Record,
+    original: &Bytes,
     ending: &Ending,
     source: &str,
     now: Timestamp,
@@ -88,7 +88,7 @@ pub(crate) fn dead_letter(
     let Ending::Failed { reason, error } = ending else { return None };
     let letter = DeadLetter {
         key: &ticket.id,
-        original: &record.message.body,
+        original,
         reason: *reason,
         error: Some(error.clone()),
         source,

@@ -14,7 +14,9 @@ use crate::decide::{After, Before, Ending, after_send, at_deadline, attempt_word
 use crate::lanes::{ConversationId, Wait, WorkId};
 
 /// A conversation that needs longer than this to empty its slots gives them up when all are taken.
-const SLOW: Duration = Duration::from_millis(25);
+const SLOW: Duration = Duration::from_millis(50);
+/// How many of a conversation that flows are read back from its lane ahead of their turn.
+const READ_AHEAD: usize = 8;
 
 // === impl Engine ===
 
@@ -88,6 +90,21 @@ impl Engine {
             Place::Parked => self.to_fetch.push_back(head),
             // Already on its way into memory or to the lane: it comes back here when it is there.
             other => work.place = other,
+        }
+        self.read_ahead(at);
+    }
+
+    /// Has what is next in the lane read back, so that each need not wait for a trip of its own.
+    fn read_ahead(&mut self, at: ConversationId) {
+        let Some(conversation) = self.lanes.get(at).filter(|conversation| conversation.parked() > 0) else {
+            return;
+        };
+        for id in conversation.queued().take(READ_AHEAD) {
+            let Some(work) = self.works.get_mut(id) else { continue };
+            if let Place::Parked = work.place {
+                work.place = Place::Fetching;
+                self.to_fetch.push_back(id);
+            }
         }
     }
 
@@ -173,7 +190,13 @@ impl Engine {
             }
             match std::mem::replace(&mut work.place, Place::Parked) {
                 Place::Held(loaded) if work.lane.is_none() => {
-                    let message = work.ticket.lane_message(&loaded.record.message, work.lost);
+                    let message = work
+                        .record(&loaded)
+                        .map(|record| work.ticket.lane_message(&record.message, work.lost));
+                    let Some(message) = message else {
+                        work.place = Place::Held(loaded);
+                        continue;
+                    };
                     work.place = Place::Parking(loaded);
                     self.jobs.push(Box::pin(jobs::park(self.shared.clone(), id, message)));
                 }

@@ -2,17 +2,20 @@
 //! lane record removed, then it is remembered as finished.
 
 use chatbus_bus::{Record, Settlement};
-use chatbus_event::{Event, egress_text};
+use chatbus_event::{Attributes, Event, egress_text};
 use chatbus_telemetry::{ReasonLabels, SentLabels, StageLabels, UnsentLabels};
 use tracing::{error, warn};
 
 use super::advance::channel_of;
+use super::jobs::Input;
 use super::work::{Loaded, Place, Work};
 use super::{Engine, Shared, jobs};
 use crate::decide::Ending;
 use crate::lanes::WorkId;
 use crate::outcome::{Outcome, dead_letter};
 use crate::ticket::Ticket;
+
+static NO_ATTRIBUTES: Attributes = Attributes::new();
 
 // === impl Engine ===
 
@@ -54,7 +57,10 @@ impl Engine {
         shared.metrics.stage_seconds.get_or_create(&stage).observe(total.as_secs_f64());
         let known = &shared.config.known_topics;
         let event = loaded.event.as_ref();
-        let outcome = Outcome::of(ticket, &loaded.record, event, ending, &shared.source, known, now);
+        let message = work.record(&loaded).map(|record| &record.message);
+        let original = message.map(|message| message.body.clone()).unwrap_or_default();
+        let attributes = message.map_or(&NO_ATTRIBUTES, |message| &message.attributes);
+        let outcome = Outcome::of(ticket, attributes, event, ending, &shared.source, known, now);
         if let Ending::Failed { reason, error } = ending {
             let channel = conversation.map_or("", |conversation| channel_of(&conversation.key.target));
             let correlation = event.and_then(Event::correlation_id).unwrap_or_default();
@@ -73,7 +79,7 @@ impl Engine {
         let letter = matches!(ending, Ending::Failed { .. }).then(|| {
             let (ticket, ending, shared) = (ticket.clone(), ending.clone(), shared.clone());
             move || {
-                let letter = dead_letter(&ticket, &loaded.record, &ending, &shared.source, now)?;
+                let letter = dead_letter(&ticket, &original, &ending, &shared.source, now)?;
                 if let Ending::Failed { reason, .. } = &ending {
                     let reason = reason.as_str();
                     shared.metrics.deadletters.get_or_create(&ReasonLabels { reason }).inc();
@@ -83,11 +89,13 @@ impl Engine {
             }
         });
         self.unconfirmed += 1;
-        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, letter)));
+        let inputs = std::mem::take(&mut work.inputs);
+        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, letter, inputs)));
     }
 
-    /// Its outcome is on the bus.
-    pub(super) fn on_concluded(&mut self, id: WorkId) {
+    /// Its outcome is on the bus, and so is the acknowledgement of these.
+    pub(super) fn on_concluded(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Input>) {
+        inputs.into_iter().for_each(|input| self.release(input));
         self.unconfirmed = self.unconfirmed.saturating_sub(1);
         let now = self.now();
         if let Some(work) = self.works.get(id) {
@@ -137,7 +145,7 @@ impl Shared {
         let event = Event::decode(&record.message.body).ok();
         let text = event.as_ref().and_then(egress_text).unwrap_or_default();
         let record = Record { topic: ticket.origin.clone(), ..record };
-        Box::new(Loaded { record, event, text })
+        Box::new(Loaded { record: Some(record), event, text })
     }
 
     fn count(&self, platform: &'static str, ending: &Ending) {

@@ -87,13 +87,12 @@ impl Engine {
             return self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), message, input, delivery)));
         }
         let delivered_before = delivery.deliveries() > 1 || record.published_at < self.started_at;
-        let record = record.clone();
         let (ending, destination, text) = match plan {
             Plan::Say { destination, text } => (None, Some(destination), text),
             Plan::End(ending) => (Some(ending), None, String::new()),
             Plan::Forward => return,
         };
-        let loaded = Box::new(Loaded { record, event: decoded.ok(), text });
+        let loaded = Box::new(Loaded { record: None, event: decoded.ok(), text });
         let order = ticket.order;
         let deadline = timing.deadline;
         let work = self.works.insert(Work {
@@ -188,7 +187,7 @@ impl super::Shared {
     /// Where an event goes and what it says.
     pub(super) fn address(&self, event: &Event, family: Family) -> Result<(Destination, String), Ending> {
         // Gateways are other instances' business: nobody is known to be connected to one.
-        let facts = Facts::of(event, family, false);
+        let facts = Facts::of(event, family, &self.table, false);
         // Data for gateway connections needs no text.
         let text = match egress_text(event) {
             Some(text) => text,

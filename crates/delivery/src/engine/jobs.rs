@@ -46,6 +46,7 @@ pub(super) enum Done {
     },
     Concluded {
         work: WorkId,
+        inputs: Vec<Input>,
     },
     /// Something that waits in the lane was handed over again; `gone` when its lane record is.
     Checked {
@@ -182,12 +183,13 @@ pub(super) async fn check(shared: Arc<Shared>, seq: u64, again: Again) -> Done {
     Done::Checked { again, gone }
 }
 
-/// Publishes how a delivery ended: the finalize event, then its copy, then the dead letter.
+/// Publishes how a delivery ended: the finalize event, the dead letter, a copy. Then it is acknowledged.
 pub(super) async fn conclude(
     shared: Arc<Shared>,
     work: WorkId,
     outcome: Outcome,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
+    inputs: Vec<(Input, Delivery)>,
 ) -> Done {
     while store(&shared, &outcome.topic, &outcome.finalize).await.is_none() {
         // Without its outcome the delivery may not be acknowledged: someone must mend the bus.
@@ -199,7 +201,13 @@ pub(super) async fn conclude(
     if let Some(topic) = &outcome.copy_to {
         store(&shared, topic, &outcome.finalize).await;
     }
-    Done::Concluded { work }
+    let mut settled = Vec::with_capacity(inputs.len());
+    for (input, delivery) in inputs {
+        // Unconfirmed, it comes again, and is known.
+        let _ = delivery.settle(Settlement::Ack).await;
+        settled.push(input);
+    }
+    Done::Concluded { work, inputs: settled }
 }
 
 /// Forwards an event to the generic topic, then acknowledges where it came from.

@@ -49,8 +49,18 @@ pub(super) enum Place {
 /// The body of a delivery, in memory.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub(super) record: Record,
+    /// What was read back from the lane; `None` when the input holds it.
+    pub(super) record: Option<Record>,
     /// `None` for bytes that are no event.
     pub(super) event: Option<Event>,
     pub(super) text: String,
+}
+
+// === impl Work ===
+
+impl Work {
+    /// The message as it stood on the bus.
+    pub(super) fn record<'a>(&'a self, loaded: &'a Loaded) -> Option<&'a Record> {
+        loaded.record.as_ref().or_else(|| self.inputs.first().map(|(_, delivery)| delivery.record()))
+    }
 }

@@ -30,30 +30,21 @@ impl Object {
 
     /// Splits text that was checked; `None` when it is no object.
     pub(super) fn split(text: &Bytes) -> Option<Self> {
-        if text.first() != Some(&b'{') {
-            return None;
-        }
-        let mut scanner = Scanner::new(text);
-        scanner.at = 1;
         let mut members = Vec::with_capacity(24);
-        loop {
-            scanner.space();
-            match scanner.peek()? {
-                b'}' => return Some(Self { members, source: Some(text.clone()) }),
-                b',' => scanner.at += 1,
-                _ => {
-                    let key_start = scanner.at;
-                    scanner.string().ok()?;
-                    let key = text.slice(key_start..scanner.at);
-                    scanner.space();
-                    scanner.expect(b':', "").ok()?;
-                    scanner.space();
-                    let start = scanner.at;
-                    scanner.value(1).ok()?;
-                    members.push(Member { key, value: Raw::checked(text.slice(start..scanner.at)) });
-                }
+        walk(text, |member| members.push(member))?;
+        Some(Self { members, source: Some(text.clone()) })
+    }
+
+    /// One member of text that was checked, the last one where the key is repeated, without splitting
+    /// off the others.
+    pub(super) fn find(text: &Bytes, key: &str) -> Option<Raw> {
+        let mut found = None;
+        walk(text, |member| {
+            if member.is(key) {
+                found = Some(member.value);
             }
-        }
+        })?;
+        found
     }
 
     /// A member's value; the last one where the key is repeated, as most readers take it.
@@ -129,6 +120,33 @@ impl<'k> FromIterator<(&'k str, Raw)> for Object {
             object.set(key, value);
         }
         object
+    }
+}
+
+/// Hands over each member of an object in turn; `None` when the text is none.
+fn walk(text: &Bytes, mut each: impl FnMut(Member)) -> Option<()> {
+    if text.first() != Some(&b'{') {
+        return None;
+    }
+    let mut scanner = Scanner::new(text);
+    scanner.at = 1;
+    loop {
+        scanner.space();
+        match scanner.peek()? {
+            b'}' => return Some(()),
+            b',' => scanner.at += 1,
+            _ => {
+                let key_start = scanner.at;
+                scanner.string().ok()?;
+                let key = text.slice(key_start..scanner.at);
+                scanner.space();
+                scanner.expect(b':', "").ok()?;
+                scanner.space();
+                let start = scanner.at;
+                scanner.value(1).ok()?;
+                each(Member { key, value: Raw::checked(text.slice(start..scanner.at)) });
+            }
+        }
     }
 }
 

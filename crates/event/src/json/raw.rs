@@ -116,7 +116,7 @@ impl Raw {
 
     /// The member of the object this is; the last one where a key is repeated.
     pub fn get(&self, key: &str) -> Option<Raw> {
-        self.as_object()?.get(key).cloned()
+        Object::find(&self.0, key)
     }
 
     /// Follows keys inward.
