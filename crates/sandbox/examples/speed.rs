@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut buffer = vec![0; 256 * 1024];
         loop {
             if read.read(&mut buffer).await? == 0 {
-                return Ok::<(), std::io::Error>(());
+                return Err::<(), std::io::Error>(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
     };

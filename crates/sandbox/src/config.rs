@@ -14,7 +14,8 @@ pub struct SandboxConfig {
     pub irc_ws_addr: SocketAddr,
     /// IRC connections at one time; more are closed at once.
     pub max_connections: usize,
-    /// Bytes that may wait for one connection; a client that is further behind is disconnected.
+    /// Bytes that may wait for one connection; a client that is further behind is disconnected. Below
+    /// 2 MiB, the answers to what one client sent in one go may not fit.
     pub outbox_bytes: usize,
     /// Between two PINGs of the server; a client silent from one to the next is disconnected.
     pub ping_interval: Duration,

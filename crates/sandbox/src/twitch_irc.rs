@@ -90,6 +90,7 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     stop: CancellationToken,
     ping_interval: Duration,
+    outbox_bytes: usize,
     irc: SocketAddr,
     ws: SocketAddr,
 }

@@ -15,6 +15,8 @@ use super::session::Flow;
 use super::wire::LineCutter;
 
 const READ_BYTES: usize = 64 * 1024;
+/// A client with more than this unread is not read from.
+const UNREAD_BYTES: usize = 1024 * 1024;
 /// What is queued when a connection ends in order is given so long to be written.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -87,7 +89,7 @@ pub(super) async fn keep_alive(shared: &Shared, line: &Line) {
 async fn read_tcp(mut reader: Reader, read: &mut OwnedReadHalf) {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     loop {
-        reader.thawed().await;
+        reader.ready().await;
         buffer.clear();
         match read.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
@@ -117,6 +119,13 @@ async fn write_tcp(outbox: &Outbox, write: &mut OwnedWriteHalf) {
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, line: Line) -> Self {
         Self { shared, line, cutter: LineCutter::default() }
+    }
+
+    /// Waits until more may be read: while the client leaves the answers to what it sent unread, its
+    /// next lines stay in its own buffers.
+    pub(super) async fn ready(&mut self) {
+        self.line.outbox.down_to(UNREAD_BYTES.min(self.shared.outbox_bytes / 2)).await;
+        self.thawed().await;
     }
 
     /// Waits while the connection is frozen.

@@ -44,6 +44,7 @@ pub(crate) fn start(
         tasks: tasks.clone(),
         stop: stop.clone(),
         ping_interval: config.ping_interval,
+        outbox_bytes: config.outbox_bytes,
         irc: listeners.irc.local_addr()?,
         ws: listeners.ws.local_addr()?,
     });

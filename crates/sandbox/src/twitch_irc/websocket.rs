@@ -80,7 +80,7 @@ async fn serve_ws(shared: Arc<Shared>, socket: WebSocket, line: Line, forget: Fo
 
 async fn read_ws(mut reader: Reader, read: &mut SplitStream<WebSocket>) {
     loop {
-        reader.thawed().await;
+        reader.ready().await;
         let Some(Ok(message)) = read.next().await else { return };
         reader.thawed().await;
         let flow = match &message {

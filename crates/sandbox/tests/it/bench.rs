@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 
 use chatbus_sandbox::twitch_irc::{Flood, Rules, SentFilter};
+use chatbus_sandbox::{Sandbox, SandboxConfig};
+use chatbus_testkit::test_runtime;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::client::{Client, sandbox, tags};
 
@@ -56,6 +59,26 @@ async fn a_flood_at_a_rate_keeps_it_and_one_into_an_empty_channel_is_refused() {
     for _ in 0..200 {
         one.until("PRIVMSG").await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_faster_than_it_reads_is_slowed_down_and_not_cut_off() {
+    let config = SandboxConfig { outbox_bytes: 2 * 1024 * 1024, ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config, test_runtime(1)).await.unwrap();
+    let twitch = sandbox.twitch();
+    twitch.set_rules(|rules| *rules = Rules { sink: true, ..Rules::unlimited() });
+    let bot = Client::joined(&sandbox, "bot", "#hall").await;
+    let lines = "PRIVMSG #hall :one of very many\r\n".repeat(100_000);
+    let (mut read, mut write) = bot.split();
+    let mut verdicts = 0;
+    tokio::join!(async { write.write_all(lines.as_bytes()).await.expect("not cut off") }, async {
+        while verdicts < 100_000 {
+            let mut line = String::new();
+            assert!(read.read_line(&mut line).await.expect("not cut off") > 0);
+            verdicts += u32::from(line.contains("USERSTATE"));
+        }
+    });
+    assert_eq!(twitch.counters().too_slow, 0);
 }
 
 #[tokio::test]

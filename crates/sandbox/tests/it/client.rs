@@ -48,6 +48,11 @@ impl Client {
         client
     }
 
+    /// Its two halves, to be used at once.
+    pub(crate) fn split(self) -> (BufReader<OwnedReadHalf>, OwnedWriteHalf) {
+        (self.read, self.write)
+    }
+
     pub(crate) async fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes()).await;
     }
