@@ -18,6 +18,9 @@ pub struct TwitchConfig {
     pub channels: Vec<Arc<str>>,
     /// The bot's account; without one the connector only reads.
     pub account: Option<Account>,
+    /// Whether an application is configured whose account has no token yet: chat is read anonymously,
+    /// and the account shows as `needs_reauth`.
+    pub awaits_login: bool,
     /// Whether messages are paced by Twitch's limits. `false` only against another server than
     /// Twitch's own, where it has no effect.
     pub message_limit: bool,
@@ -40,6 +43,7 @@ impl TwitchConfig {
             endpoint: Endpoint::twitch(),
             channels,
             account: None,
+            awaits_login: false,
             message_limit: true,
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),

@@ -38,6 +38,7 @@ impl TwitchConnector {
     pub fn new(config: TwitchConfig, tls: Arc<ClientConfig>, clock: Arc<dyn Clock>) -> Self {
         let auth = match &config.account {
             Some(account) => AuthState::ok(account.login.to_ascii_lowercase()),
+            None if config.awaits_login => AuthState { state: "needs_reauth", ..AuthState::anonymous() },
             None => AuthState::anonymous(),
         };
         let status = Status::new(config.channels.iter().map(ToString::to_string), auth);

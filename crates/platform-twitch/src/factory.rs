@@ -33,6 +33,17 @@ const SETTINGS: &[SettingSpec] = &[
         "The bot's user access token with the scopes `chat:read` and `chat:edit`, with or without `oauth:`.",
     ),
     SettingSpec::new(
+        "TWITCH_CLIENT_ID",
+        Kind::Text,
+        "The application's id. With it and its secret but no token, chat is read anonymously and the account \
+         shows as `needs_reauth`.",
+    ),
+    SettingSpec::new("TWITCH_CLIENT_SECRET", Kind::Secret, "The application's secret."),
+    SettingSpec::new("TWITCH_READ", Kind::Choice(&["irc"]), "By which interface chat is read.")
+        .default("irc"),
+    SettingSpec::new("TWITCH_SEND", Kind::Choice(&["auto", "irc"]), "By which interface something is said.")
+        .default("auto"),
+    SettingSpec::new(
         "TWITCH_IRC_URL",
         Kind::Urls(&["irc", "ircs", "ws", "wss"]),
         "The IRC server: lines over TCP, TLS, WebSocket, or WebSocket over TLS.",
@@ -87,7 +98,8 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
     }
     let mut problems = Vec::new();
     let channels = channels(values, &mut problems);
-    let account = account(values, &mut problems);
+    let awaits_login = awaits_login(values, &mut problems);
+    let account = account(values, awaits_login, &mut problems);
     let endpoint = endpoint(values, &mut problems);
     let (initial, max) = (values.millis("IRC_RECONNECT_INITIAL_MS"), values.millis("IRC_RECONNECT_MAX_MS"));
     if max < initial {
@@ -99,6 +111,7 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
             endpoint,
             channels,
             account,
+            awaits_login,
             message_limit: values.text("TWITCH_MESSAGE_LIMIT") != Some("off"),
             reconnect_initial: initial,
             reconnect_max: max,
@@ -127,11 +140,26 @@ fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
     channels
 }
 
-fn account(values: &Values, problems: &mut Vec<Problem>) -> Option<Account> {
+/// Whether there is an application but no token of its account.
+fn awaits_login(values: &Values, problems: &mut Vec<Problem>) -> bool {
+    let (id, secret) = (values.is_set("TWITCH_CLIENT_ID"), values.is_set("TWITCH_CLIENT_SECRET"));
+    for (is_set, name, other) in [
+        (id, "TWITCH_CLIENT_SECRET", "TWITCH_CLIENT_ID"),
+        (secret, "TWITCH_CLIENT_ID", "TWITCH_CLIENT_SECRET"),
+    ] {
+        if is_set && !values.is_set(name) {
+            problems.push(Problem::new(name, format!("is needed because {other} is set")));
+        }
+    }
+    id && secret && !values.is_set("TWITCH_BOT_ACCESS_TOKEN")
+}
+
+fn account(values: &Values, awaits_login: bool, problems: &mut Vec<Problem>) -> Option<Account> {
     let (login, token) = (values.text("TWITCH_BOT_USERNAME"), values.text("TWITCH_BOT_ACCESS_TOKEN"));
     let missing = |name: &str, other: &str| Problem::new(name, format!("is needed because {other} is set"));
     match (login, token) {
         (None, None) => None,
+        (Some(_), None) if awaits_login => None,
         (Some(_), None) => {
             problems.push(missing("TWITCH_BOT_ACCESS_TOKEN", "TWITCH_BOT_USERNAME"));
             None

@@ -47,6 +47,22 @@ fn an_account_has_a_login_and_a_token_that_is_never_shown() {
 }
 
 #[test]
+fn an_application_whose_account_has_no_token_yet_reads_and_asks_for_a_login() {
+    let application =
+        [("TWITCH_CHANNELS", "a"), ("TWITCH_CLIENT_ID", "id"), ("TWITCH_CLIENT_SECRET", "hush")];
+    let config = read_from(&application).unwrap().unwrap();
+    assert!(config.awaits_login && config.account.is_none());
+    let with_name = [&application[..], &[("TWITCH_BOT_USERNAME", "bot")]].concat();
+    assert!(read_from(&with_name).unwrap().unwrap().awaits_login);
+    let with_token = [&with_name[..], &[("TWITCH_BOT_ACCESS_TOKEN", "t")]].concat();
+    assert!(!read_from(&with_token).unwrap().unwrap().awaits_login);
+    assert_eq!(
+        read_from(&application[..2]).unwrap_err(),
+        ["TWITCH_CLIENT_SECRET: is needed because TWITCH_CLIENT_ID is set"]
+    );
+}
+
+#[test]
 fn every_problem_is_named_at_once() {
     for (pairs, expected) in [
         (

@@ -16,8 +16,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("tmi-sent-ts=-6795364578871", "target.content", "the expectation was cut when it was collected"),
 ];
 
+/// Names of a fact, and how an event tells it.
+type Row = (&'static [&'static str], fn(&Facts) -> Value);
+
 /// A fact about an event, by the last words of the names that libraries give it.
-const FACTS: &[(&[&str], fn(&Facts) -> Value)] = &[
+const FACTS: &[Row] = &[
     (
         &[
             "message_text",

@@ -1,6 +1,17 @@
 //! Twitch from outside: the corpus of real lines, and the connector against a server on a real socket.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, and says how much it compared"
+)]
+
+mod connection;
 mod corpus;
 mod expected;
 mod lines;
+mod rig;
 mod snapshots;
+mod speaking;
+mod transports;
