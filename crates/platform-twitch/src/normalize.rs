@@ -245,6 +245,3 @@ fn lower_case(channel: &str) -> Cow<'_, str> {
         Cow::Borrowed(channel)
     }
 }
-
-#[cfg(test)]
-mod tests;
