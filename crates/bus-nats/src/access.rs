@@ -278,10 +278,10 @@ mod tests {
             (base().with_urls("nats://u:hush@"), "NATS_URL"),
             (NatsConfig { creds_file: missing.clone(), ..base() }, "NATS_CREDS"),
             (NatsConfig { creds_file: path.clone(), ..base() }, "NATS_CREDS"),
-            (NatsConfig { ca_file: missing.clone(), ..base() }, "NATS_CA_FILE"),
+            (NatsConfig { ca_file: missing, ..base() }, "NATS_CA_FILE"),
             (NatsConfig { ca_file: path.clone(), ..base() }, "NATS_CA_FILE"),
             (NatsConfig { cert_file: path.clone(), ..base() }, "NATS_CERT_FILE"),
-            (NatsConfig { key_file: path.clone(), ..base() }, "NATS_KEY_FILE"),
+            (NatsConfig { key_file: path, ..base() }, "NATS_KEY_FILE"),
         ] {
             let error = Access::new(&config).map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), BusErrorKind::Misconfigured);

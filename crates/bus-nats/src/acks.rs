@@ -63,6 +63,9 @@ impl ApiError {
             10023 | 10028 | 10047 => BusErrorKind::Full,
             // The store failed; with these words because of the stream's own limits.
             10077 if says("maximum bytes") || says("maximum messages") => BusErrorKind::Full,
+            // No suitable peers: they are full, or not there yet.
+            10005 if says("insufficient storage") => BusErrorKind::Full,
+            10005 => BusErrorKind::Closed,
             // JetStream not enabled, for the account or at all; subjects overlap with another stream;
             // replicas not supported in non-clustered mode or too many.
             10039 | 10076 | 10065 | 10074 => BusErrorKind::Misconfigured,
@@ -116,6 +119,8 @@ mod tests {
             (of(10054, "message size exceeds maximum allowed"), BusErrorKind::TooLarge),
             (of(10023, "insufficient resources"), BusErrorKind::Full),
             (of(10047, "insufficient storage resources available"), BusErrorKind::Full),
+            (of(10005, "no suitable peers for placement, insufficient storage"), BusErrorKind::Full),
+            (of(10005, "no suitable peers for placement, peer offline"), BusErrorKind::Closed),
             (of(10039, "jetstream not enabled for account"), BusErrorKind::Misconfigured),
             (of(10008, "jetstream system temporarily unavailable"), BusErrorKind::Closed),
             (of(1, "anything else"), BusErrorKind::Refused),

@@ -22,10 +22,18 @@ pub(crate) struct Share {
     pub(crate) consumer: Arc<str>,
     /// Whether an acknowledgement waits for the server's word.
     pub(crate) confirmed: bool,
-    /// Where each held message is settled, by its place.
-    held: Mutex<HashMap<u64, String>>,
+    /// What is held, by its place.
+    held: Mutex<HashMap<u64, Entry>>,
     /// Told each time one is settled.
     pub(crate) freed: Notify,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Where it is settled.
+    reply: String,
+    /// Whether the reader has it, or it still waits to be read.
+    taken: bool,
 }
 
 /// One delivery's way back. Dropped unsettled it gives the message back.
@@ -55,8 +63,24 @@ impl Share {
     /// Takes a message into the share. `None` when it is held already: the server believed that we
     /// died, as after its own restart. What is held is then settled where the newer delivery says.
     pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: String) -> Option<Hold> {
-        let before = self.held().insert(seq, reply);
-        before.is_none().then(|| Hold { share: Arc::clone(self), seq, state: State::Held })
+        let mut held = self.held();
+        if let Some(entry) = held.get_mut(&seq) {
+            entry.reply = reply;
+            return None;
+        }
+        held.insert(seq, Entry { reply, taken: false });
+        Some(Hold { share: Arc::clone(self), seq, state: State::Held })
+    }
+
+    /// Gives back what nobody has read, as far as there is a connection.
+    pub(crate) fn give_back_unread(&self) {
+        let Some(epoch) = self.link.current() else { return };
+        self.held().retain(|_, entry| {
+            if !entry.taken {
+                let _ = epoch.session.post(&entry.reply, None, b"-NAK");
+            }
+            entry.taken
+        });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,7 +95,7 @@ impl Share {
     /// Tells the server that everything that is held is still in hand.
     pub(crate) fn keep(&self) {
         let Some(epoch) = self.link.current() else { return };
-        let replies: Vec<String> = self.held().values().cloned().collect();
+        let replies: Vec<String> = self.held().values().map(|entry| entry.reply.clone()).collect();
         for reply in replies {
             // Without a connection the server will redeliver, and we drop what we hold already.
             let _ = epoch.session.post(&reply, None, b"+WPI");
@@ -79,12 +103,12 @@ impl Share {
     }
 
     fn release(&self, seq: u64) -> Option<String> {
-        let reply = self.held().remove(&seq);
+        let entry = self.held().remove(&seq);
         self.freed.notify_one();
-        reply
+        entry.map(|entry| entry.reply)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,6 +116,15 @@ impl Share {
 // === impl Hold ===
 
 impl Hold {
+    /// The reader takes it; false when it was given back meanwhile.
+    pub(crate) fn take(&mut self) -> bool {
+        let taken = self.share.held().get_mut(&self.seq).map(|entry| entry.taken = true).is_some();
+        if !taken {
+            self.state = State::Released;
+        }
+        taken
+    }
+
     async fn tell(mut self, payload: &[u8]) -> Result<(), BusError> {
         self.state = State::Released;
         let reply = self.share.release(self.seq);
@@ -121,7 +154,7 @@ impl Settler for Hold {
         };
         self.state = State::Confirming;
         // Held until the answer, so that a slow one does not look like our death.
-        let reply = self.share.held().get(&self.seq).cloned().unwrap_or_default();
+        let reply = self.share.held().get(&self.seq).map(|entry| entry.reply.clone()).unwrap_or_default();
         let answer = epoch.session.request(&reply, b"+ACK", CONFIRM).await;
         self.state = State::Released;
         self.share.release(self.seq);
@@ -154,7 +187,8 @@ impl Drop for Hold {
             // Nobody waits for the server's word any more; it was told all the same.
             State::Confirming => drop(self.share.release(self.seq)),
             State::Held => {
-                if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current()) {
+                if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current())
+                {
                     let _ = epoch.session.post(&reply, None, b"-NAK");
                 }
             }

@@ -102,7 +102,12 @@ pub(crate) async fn join(
 #[async_trait]
 impl Consumer for Member {
     async fn next(&mut self) -> Option<Delivery> {
-        let Item { record, deliveries, hold } = self.deliveries.recv().await?;
+        let (record, deliveries, hold) = loop {
+            let Item { record, deliveries, mut hold } = self.deliveries.recv().await?;
+            if hold.take() {
+                break (record, deliveries, hold);
+            }
+        };
         let link = &self.share.link;
         let failures =
             link.failures.lock().unwrap_or_else(PoisonError::into_inner).of(&self.share.consumer, record.seq);
@@ -142,6 +147,7 @@ impl Puller {
     /// Makes sure that the group is there, for as long as this connection lives. False when nobody
     /// wants it any more.
     async fn renew(&mut self, epoch: &Arc<Epoch>) -> bool {
+        let mut told = false;
         loop {
             let link = Arc::clone(&self.share.link);
             if link.closing.is_cancelled() || self.out.is_closed() {
@@ -159,6 +165,9 @@ impl Puller {
                     let ended = tokio::time::timeout(RETRY, epoch.session.ended()).await.is_ok();
                     if ended {
                         return true;
+                    }
+                    if std::mem::replace(&mut told, true) {
+                        continue;
                     }
                     tracing::warn!(
                         event = "bus.group_unavailable",
@@ -206,7 +215,10 @@ impl Puller {
                     }
                 }
                 () = out.closed() => return End::Done,
-                () = link.closing.cancelled() => return End::Done,
+                () = link.closing.cancelled() => {
+                    share.give_back_unread();
+                    return End::Done;
+                }
             }
         }
     }

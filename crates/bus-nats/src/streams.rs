@@ -162,7 +162,12 @@ async fn adjust(
     }
     while !different.is_empty() {
         let mut settings = found.clone();
-        settings.extend(different.iter().filter_map(|key| wanted.get_key_value(*key)).map(|(k, v)| (k.clone(), v.clone())));
+        settings.extend(
+            different
+                .iter()
+                .filter_map(|key| wanted.get_key_value(*key))
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
         match api::update_stream(session, name, &settings).await {
             Ok(_) => {
                 tracing::info!(event = "bus.nats.stream_updated", stream = name, changed = ?different, "a stream was changed");
@@ -170,7 +175,11 @@ async fn adjust(
             }
             // It stands, and has as much as there is room for.
             Err(error) if error.is_no_room() && different.contains(&"max_bytes") => {
-                tracing::warn!(event = "bus.nats.stream_small", stream = name, "a stream stays smaller than configured");
+                tracing::warn!(
+                    event = "bus.nats.stream_small",
+                    stream = name,
+                    "a stream stays smaller than configured"
+                );
                 different.retain(|key| *key != "max_bytes");
             }
             Err(ApiErrorOr::Api(error)) => {

@@ -313,7 +313,7 @@ impl Session {
                 let mut window = lock(&self.window);
                 let Some(family) = window.family(id) else { return };
                 let answer = acks::read(&message, family);
-                let lost = answer.as_ref().is_err_and(|e| acks::is_unserved(e));
+                let lost = answer.as_ref().is_err_and(acks::is_unserved);
                 window.answer(id, answer);
                 let empty = window.is_empty();
                 drop(window);
@@ -353,7 +353,7 @@ impl Session {
         if silent >= DEAD_AFTER {
             return Err("the NATS server is silent");
         }
-        if silent >= PING_AFTER && silent % PING_AFTER == 0 {
+        if silent >= PING_AFTER && silent.is_multiple_of(PING_AFTER) {
             let _ = self.send(|out| write!(out, "PING\r\n"));
         }
         Ok(())
@@ -416,7 +416,7 @@ async fn read_loop(
 ) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silent = 0;
+    let mut silent = 0_u64;
     loop {
         loop {
             match take(&mut buffer) {

@@ -18,8 +18,9 @@ async fn a_cluster_survives_the_death_of_its_leader() {
     let bus = open(config).await;
     let topic = Topic::ingress();
     let mut member = join(&bus, &topic, "readers", 64).await;
-    let third_party = async_nats::connect(urls[1].clone()).await.unwrap();
-    let stream = async_nats::jetstream::new(third_party).get_stream("chatbus-ingress").await.unwrap();
+    let third_party = async_nats::connect(urls[1].clone()).await.expect("it works");
+    let stream =
+        async_nats::jetstream::new(third_party).get_stream("chatbus-ingress").await.expect("it works");
     let cluster = stream.cached_info().cluster.clone().expect("a replicated stream");
     assert_eq!(stream.cached_info().config.num_replicas, 3);
     let leader = cluster.leader.expect("a leader");

@@ -18,7 +18,7 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        let authority = Self { folder: tempfile::tempdir().unwrap() };
+        let authority = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         authority.openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
             -subj /CN=test-ca -keyout ca.key -out ca.pem",
@@ -27,7 +27,7 @@ impl Authority {
     }
 
     fn issue(&self, name: &str, extension: &str) -> (PathBuf, PathBuf) {
-        std::fs::write(self.path(&format!("{name}.ext")), extension).unwrap();
+        std::fs::write(self.path(&format!("{name}.ext")), extension).expect("it works");
         self.openssl(&format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
         ));
@@ -52,7 +52,7 @@ impl Authority {
 }
 
 async fn reason(config: NatsConfig, wanted: &str) -> String {
-    let bus = NatsBus::connect(config, test_runtime(1)).unwrap();
+    let bus = NatsBus::connect(config, test_runtime(1)).expect("the settings are right");
     let reason = eventually(wanted, || async {
         let reason = bus.status().borrow().reason.clone()?;
         reason.contains(wanted).then(|| reason.to_string())
@@ -105,7 +105,7 @@ async fn a_token_in_the_url_lets_us_in() {
 async fn a_server_without_jetstream_is_named_as_such() {
     let text = "no_auth_user: plain\naccounts { A { users: [{ user: plain, password: x }] } }".to_owned();
     let server = ServerConfig { extra: text, ..ServerConfig::default() }.start().await;
-    let bus = NatsBus::connect(config(&server), test_runtime(1)).unwrap();
+    let bus = NatsBus::connect(config(&server), test_runtime(1)).expect("the settings are right");
     let kind = eventually("it is told to be misconfigured", || async {
         let error = bus.declare(&[]).await.err()?;
         (error.kind() == BusErrorKind::Misconfigured).then(|| error.to_string())

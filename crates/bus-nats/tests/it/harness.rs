@@ -24,8 +24,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A server of its own, and every bus that was opened on it.
 pub(crate) struct NatsHarness {
     pub(crate) server: NatsServer,
-    opened: Mutex<Vec<(Arc<dyn Bus>, Arc<KillSwitch>)>>,
+    opened: Mutex<Vec<Opened>>,
 }
+
+/// A bus, and what ends it.
+type Opened = (Arc<dyn Bus>, Arc<KillSwitch>);
 
 /// Spawns on the test's executor, and can end all it spawned as a killed process would.
 #[derive(Debug, Default)]
@@ -36,13 +39,13 @@ pub(crate) struct KillSwitch(Mutex<Vec<(&'static str, JoinHandle<()>)>>);
 impl Spawner for KillSwitch {
     #[expect(clippy::disallowed_methods, reason = "the test's executor is the owner of its tasks")]
     fn spawn(&self, name: &'static str, task: Task) {
-        self.0.lock().unwrap().push((name, tokio::spawn(task)));
+        self.0.lock().expect("the lock of a test").push((name, tokio::spawn(task)));
     }
 }
 
 impl KillSwitch {
     async fn kill(&self) {
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap());
+        let mut tasks = std::mem::take(&mut *self.0.lock().expect("the lock of a test"));
         // Nothing leaves the process but through the writer: once it is gone, the others' last
         // words reach nobody.
         tasks.sort_by_key(|(name, _)| *name != "nats.write");
@@ -92,13 +95,13 @@ impl Harness for NatsHarness {
         let bus = NatsBus::connect(config, Self::runtime_with(&switch)).expect("the settings are right");
         connected(&*bus).await;
         let bus: Arc<dyn Bus> = bus;
-        self.opened.lock().unwrap().push((bus.clone(), switch));
+        self.opened.lock().expect("the lock of a test").push((bus.clone(), switch));
         bus
     }
 
     async fn crash(&self, bus: Arc<dyn Bus>) {
         let switch = {
-            let mut opened = self.opened.lock().unwrap();
+            let mut opened = self.opened.lock().expect("the lock of a test");
             let at =
                 opened.iter().position(|(open, _)| Arc::ptr_eq(open, &bus)).expect("a bus of this harness");
             opened.remove(at).1
@@ -159,6 +162,7 @@ pub(crate) async fn disconnected(bus: &dyn Bus) {
     assert!(seen.is_ok(), "still connected");
 }
 
+#[expect(clippy::panic, reason = "a test that waits for nothing fails")]
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("took too long: {what}"))
 }
@@ -187,7 +191,8 @@ pub(crate) async fn put(bus: &NatsBus, topic: &Topic, id: &str) -> Stored {
 }
 
 pub(crate) async fn join(bus: &NatsBus, topic: &Topic, group: &str, max: usize) -> Box<dyn Consumer> {
-    let subscription = Subscription::new(topic.clone(), Group::parse(group).unwrap()).max_in_flight(max);
+    let subscription =
+        Subscription::new(topic.clone(), Group::parse(group).expect("it works")).max_in_flight(max);
     within("subscribe", bus.subscribe(subscription)).await.expect("a member joins")
 }
 

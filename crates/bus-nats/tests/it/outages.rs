@@ -15,7 +15,7 @@ use crate::harness::{config, connected, disconnected, join, kept_ids, message, o
 #[tokio::test]
 async fn a_bus_may_start_before_its_server() {
     let server = ServerConfig::default().prepare();
-    let bus = NatsBus::connect(config(&server), test_runtime(1)).unwrap();
+    let bus = NatsBus::connect(config(&server), test_runtime(1)).expect("the settings are right");
     let refused = within("a receipt", bus.publish(&Topic::ingress(), message("m"))).await.unwrap_err();
     assert_eq!(refused.kind(), BusErrorKind::Closed);
     assert!(!bus.status().borrow().connected && bus.status().borrow().reason.is_some());

@@ -46,12 +46,17 @@ async fn streams_are_made_as_the_design_says_with_the_prefix_in_name_and_subject
 
     let attributes: Attributes = [(names::MESSAGE_ID, "m-1"), (names::TYPE, "t")].into_iter().collect();
     let sent = chatbus_bus::Message::new(MessageId::new("m-1"), attributes, "{}");
-    let stored = bus.publish(&Topic::ingress(), sent).await.unwrap();
-    let raw =
-        other.get_stream("dev=chatbus-ingress").await.unwrap().get_raw_message(stored.seq).await.unwrap();
+    let stored = bus.publish(&Topic::ingress(), sent).await.expect("it works");
+    let raw = other
+        .get_stream("dev=chatbus-ingress")
+        .await
+        .expect("it works")
+        .get_raw_message(stored.seq)
+        .await
+        .expect("it works");
     assert_eq!(raw.subject.as_str(), "dev.internal.ingress.v1");
-    assert_eq!(raw.headers.get("Nats-Msg-Id").unwrap().as_str(), "internal.ingress.v1|m-1");
-    assert_eq!(raw.headers.get("messageId").unwrap().as_str(), "m-1");
+    assert_eq!(raw.headers.get("Nats-Msg-Id").expect("it works").as_str(), "internal.ingress.v1|m-1");
+    assert_eq!(raw.headers.get("messageId").expect("it works").as_str(), "m-1");
     let record = kept(&*bus, &Topic::ingress()).await.remove(0);
     assert!(!format!("{record:?}").contains("dev."), "{record:?}");
     bus.close().await;
@@ -76,18 +81,18 @@ async fn a_stream_with_other_limits_is_changed_and_one_that_cannot_be_is_named()
     let window = Duration::from_secs(30);
     let bus = open(NatsConfig { dedupe_window: window, retention_bytes: 1 << 20, ..config(&server) }).await;
     let other = third_party(&server).await;
-    let changed = other.get_stream("chatbus-ingress").await.unwrap().cached_info().config.clone();
+    let changed = other.get_stream("chatbus-ingress").await.expect("it works").cached_info().config.clone();
     assert_eq!((changed.duplicate_window, changed.max_bytes), (window, 1 << 20));
     bus.close().await;
 
-    other.delete_stream("chatbus-egress").await.unwrap();
+    other.delete_stream("chatbus-egress").await.expect("it works");
     let theirs = jetstream::stream::Config {
         name: "chatbus-egress".into(),
         subjects: vec!["internal.egress.v1".into()],
         ..Default::default()
     };
-    other.create_stream(theirs).await.unwrap();
-    let bus = NatsBus::connect(config(&server), test_runtime(1)).unwrap();
+    other.create_stream(theirs).await.expect("it works");
+    let bus = NatsBus::connect(config(&server), test_runtime(1)).expect("the settings are right");
     let reason = eventually("the status names it", || async {
         let reason = bus.status().borrow().reason.clone()?;
         reason.contains("chatbus-egress").then_some(reason)
@@ -123,13 +128,13 @@ async fn a_durable_that_is_removed_goes_on_where_it_was() {
     put(&bus, &topic, "a").await;
     assert_eq!(take(&mut member).await, "a");
     let other = third_party(&server).await;
-    let stream = other.get_stream("chatbus-ingress").await.unwrap();
+    let stream = other.get_stream("chatbus-ingress").await.expect("it works");
     // Twice: with a pull waiting at the server, and with a message in hand.
-    stream.delete_consumer("readers=internal=ingress=v1").await.unwrap();
+    stream.delete_consumer("readers=internal=ingress=v1").await.expect("it works");
     put(&bus, &topic, "b").await;
     let held = next(&mut member).await;
     assert_eq!(held.record().message.id.as_str(), "b");
-    stream.delete_consumer("readers=internal=ingress=v1").await.unwrap();
+    stream.delete_consumer("readers=internal=ingress=v1").await.expect("it works");
     put(&bus, &topic, "c").await;
     let mut seen = vec![];
     while seen.last().map(String::as_str) != Some("c") {
@@ -153,7 +158,7 @@ async fn a_message_with_headers_that_are_no_text_stops_nothing() {
     put(&bus, &topic, "after").await;
     let odd = next(&mut member).await;
     assert_eq!(odd.record().message.body, "body");
-    odd.settle(Settlement::Ack).await.unwrap();
+    odd.settle(Settlement::Ack).await.expect("it works");
     assert_eq!(take(&mut member).await, "after");
     assert_eq!(kept(&*bus, &topic).await.len(), 2);
     bus.close().await;
@@ -172,7 +177,7 @@ async fn an_attribute_cannot_roll_up_or_name_an_id_for_the_server() {
     let stored = bus
         .publish(&topic, chatbus_bus::Message::new(MessageId::new("second"), attributes, "x"))
         .await
-        .unwrap();
+        .expect("it works");
     assert!(!stored.duplicate);
     assert_eq!(kept_ids(&*bus, &topic).await, ["first", "second"]);
     bus.close().await;
@@ -185,11 +190,11 @@ async fn a_full_window_refuses_and_takes_again() {
     server.freeze();
     let mut receipts: Vec<_> =
         (0..5).map(|n| bus.publish(&Topic::ingress(), message(&format!("m-{n}")))).collect();
-    let refused = within("a receipt", receipts.pop().unwrap()).await.unwrap_err();
+    let refused = within("a receipt", receipts.pop().expect("it works")).await.unwrap_err();
     assert_eq!(refused.kind(), BusErrorKind::Full, "{refused}");
     server.thaw();
     for receipt in receipts {
-        within("a receipt", receipt).await.unwrap();
+        within("a receipt", receipt).await.expect("it works");
     }
     put(&bus, &Topic::ingress(), "m-4").await;
     assert_eq!(kept_ids(&*bus, &Topic::ingress()).await, ["m-0", "m-1", "m-2", "m-3", "m-4"]);
@@ -200,7 +205,7 @@ async fn a_full_window_refuses_and_takes_again() {
 async fn a_settled_egress_message_is_not_said_twice_when_the_server_is_killed_right_after() {
     let server = NatsServer::start().await;
     let bus = open(config(&server)).await;
-    let topic = Topic::parse("internal.egress.v1.a").unwrap();
+    let topic = Topic::parse("internal.egress.v1.a").expect("it works");
     let mut owner = join(&bus, &topic, "owner", 8).await;
     for n in 0..20 {
         put(&bus, &topic, &format!("m-{n:02}")).await;
@@ -220,15 +225,15 @@ async fn a_settled_egress_message_is_not_said_twice_when_the_server_is_killed_ri
 async fn publish_bytes(server: &NatsServer, subject: &str, headers: &[u8], body: &[u8]) {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
     let mut socket =
-        BufReader::new(tokio::net::TcpStream::connect(("127.0.0.1", server.port())).await.unwrap());
+        BufReader::new(tokio::net::TcpStream::connect(("127.0.0.1", server.port())).await.expect("it works"));
     let mut sent = b"CONNECT {\"headers\":true,\"verbose\":false}\r\n".to_vec();
     sent.extend(format!("HPUB {subject} {} {}\r\n", headers.len(), headers.len() + body.len()).bytes());
     sent.extend([headers, body, b"\r\nPING\r\n"].concat());
-    socket.write_all(&sent).await.unwrap();
+    socket.write_all(&sent).await.expect("it works");
     let mut line = String::new();
     while !line.starts_with("PONG") {
         line.clear();
-        assert!(socket.read_line(&mut line).await.unwrap() > 0, "the server closed");
+        assert!(socket.read_line(&mut line).await.expect("it works") > 0, "the server closed");
         assert!(!line.starts_with("-ERR"), "{line}");
     }
 }
