@@ -124,25 +124,31 @@ fn number(raw: &Raw, key: &str) -> Option<f64> {
 impl MessageView {
     /// Reads an object; `None` when it is something else.
     pub fn read(raw: &Raw) -> Option<Self> {
-        raw.is_object().then(|| Self {
-            id: text(raw, "id"),
-            role: text(raw, "role"),
-            text: text(raw, "text"),
-            raw_platform_payload: raw.get("rawPlatformPayload"),
-        })
+        if !raw.is_object() {
+            return None;
+        }
+        let [id, role, text, raw_platform_payload] = raw.pick(["id", "role", "text", "rawPlatformPayload"]);
+        let word = |raw: Option<Raw>| raw?.as_str().map(Cow::into_owned);
+        Some(Self { id: word(id), role: word(role), text: word(text), raw_platform_payload })
     }
 }
 
 impl Candidate {
     /// Reads an object; `None` when it is something else.
     pub fn read(raw: &Raw) -> Option<Self> {
-        raw.is_object().then(|| Self {
-            id: text(raw, "id"),
-            status: text(raw, "status"),
-            priority: number(raw, "priority"),
-            confidence: number(raw, "confidence"),
-            created_at: text(raw, "createdAt").and_then(|t| Timestamp::parse(&t)),
-            text: text(raw, "text"),
+        if !raw.is_object() {
+            return None;
+        }
+        let [id, status, priority, confidence, created_at, text] =
+            raw.pick(["id", "status", "priority", "confidence", "createdAt", "text"]);
+        let word = |raw: Option<Raw>| raw?.as_str().map(Cow::into_owned);
+        Some(Self {
+            id: word(id),
+            status: word(status),
+            priority: priority.and_then(|p| p.as_f64()),
+            confidence: confidence.and_then(|c| c.as_f64()),
+            created_at: created_at.and_then(|at| Timestamp::parse(&at.as_str()?)),
+            text: word(text),
         })
     }
 }

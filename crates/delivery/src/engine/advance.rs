@@ -158,7 +158,7 @@ impl Engine {
             );
         }
         match after {
-            After::End(ending) => self.conclude(id, loaded, &ending),
+            After::End(ending) => self.conclude(id, &loaded, &ending),
             After::Again { until, cause } => {
                 work.failures = work.failures.saturating_add(1);
                 let parked = work.lane.is_some();
@@ -257,7 +257,7 @@ impl Engine {
         };
         let loaded = self.shared.load(record, &work.ticket);
         if let Some(ending) = work.ends.take() {
-            return self.conclude(id, loaded, &ending);
+            return self.conclude(id, &loaded, &ending);
         }
         work.place = Place::Held(loaded);
         if let Some(at) = work.conversation {

@@ -24,7 +24,7 @@ impl Engine {
     pub(super) fn finish(&mut self, id: WorkId, ending: Ending) {
         let Some(work) = self.works.get_mut(id) else { return };
         match std::mem::replace(&mut work.place, Place::Ending) {
-            Place::Held(loaded) => self.conclude(id, loaded, &ending),
+            Place::Held(loaded) => self.conclude(id, &loaded, &ending),
             Place::Parked => {
                 // Its outcome shows its candidates, its dead letter the whole event.
                 work.place = Place::Fetching;
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Publishes how a delivery ended.
-    pub(super) fn conclude(&mut self, id: WorkId, loaded: Box<Loaded>, ending: &Ending) {
+    pub(super) fn conclude(&mut self, id: WorkId, loaded: &Loaded, ending: &Ending) {
         self.leave(id);
         let shared = self.shared.clone();
         let now = shared.runtime.clock.now();
@@ -57,7 +57,7 @@ impl Engine {
         shared.metrics.stage_seconds.get_or_create(&stage).observe(total.as_secs_f64());
         let known = &shared.config.known_topics;
         let event = loaded.event.as_ref();
-        let message = work.record(&loaded).map(|record| &record.message);
+        let message = work.record(loaded).map(|record| &record.message);
         let original = message.map(|message| message.body.clone()).unwrap_or_default();
         let attributes = message.map_or(&NO_ATTRIBUTES, |message| &message.attributes);
         let outcome = Outcome::of(ticket, attributes, event, ending, &shared.source, known, now);

@@ -123,6 +123,18 @@ impl<'k> FromIterator<(&'k str, Raw)> for Object {
     }
 }
 
+/// Some members of text that was checked, in one pass; of a repeated key the last one.
+pub(super) fn pick<const N: usize>(text: &Bytes, keys: [&str; N]) -> [Option<Raw>; N] {
+    let mut found = [const { None }; N];
+    // Of text that is no object there is nothing to pick.
+    let _ = walk(text, |member| {
+        if let Some(at) = keys.iter().position(|key| member.is(key)) {
+            found[at] = Some(member.value);
+        }
+    });
+    found
+}
+
 /// Hands over each member of an object in turn; `None` when the text is none.
 fn walk(text: &Bytes, mut each: impl FnMut(Member)) -> Option<()> {
     if text.first() != Some(&b'{') {

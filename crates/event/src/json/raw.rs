@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::object::Object;
+use super::object::{Object, pick};
 use super::scan::{JsonError, Scanner};
 
 /// The text of one valid JSON value, shared with the document it stands in.
@@ -117,6 +117,11 @@ impl Raw {
     /// The member of the object this is; the last one where a key is repeated.
     pub fn get(&self, key: &str) -> Option<Raw> {
         Object::find(&self.0, key)
+    }
+
+    /// Several members at once, in one pass over the text.
+    pub fn pick<const N: usize>(&self, keys: [&str; N]) -> [Option<Raw>; N] {
+        pick(&self.0, keys)
     }
 
     /// Follows keys inward.
