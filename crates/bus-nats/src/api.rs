@@ -232,7 +232,8 @@ impl ApiErrorOr {
 
     /// Whether the servers have no room to reserve what a stream asks for.
     pub(crate) fn is_no_room(&self) -> bool {
-        matches!(self, Self::Api(error) if error.kind() == BusErrorKind::Full)
+        // A cluster of 2.10 says only that no peer suits.
+        matches!(self, Self::Api(error) if error.kind() == BusErrorKind::Full || error.err_code == 10005)
     }
 }
 

@@ -11,7 +11,9 @@ use crate::harness::{ACK_WAIT, connected, eventually, join, kept_ids, message, n
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_survives_the_death_of_its_leader() {
-    let servers = NatsServer::start_cluster(3, &ServerConfig::default()).await;
+    // Less room than is asked for, so that streams shrink in a cluster too.
+    let settings = ServerConfig { max_file_store: Some(8 << 30), ..ServerConfig::default() };
+    let servers = NatsServer::start_cluster(3, &settings).await;
     let urls: Vec<String> = servers.iter().map(NatsServer::url).collect();
     let config =
         NatsConfig { replicas: 3, ack_wait: ACK_WAIT, ..NatsConfig::default().with_urls(&urls.join(",")) };

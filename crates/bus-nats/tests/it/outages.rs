@@ -10,7 +10,9 @@ use chatbus_testkit::NatsConfig as ServerConfig;
 use chatbus_testkit::NatsServer;
 use chatbus_testkit::test_runtime;
 
-use crate::harness::{config, connected, disconnected, join, kept_ids, message, open, put, take, within};
+use crate::harness::{
+    config, connected, disconnected, eventually, join, kept_ids, message, open, put, take, within,
+};
 
 #[tokio::test]
 async fn a_bus_may_start_before_its_server() {
@@ -96,7 +98,7 @@ async fn a_frozen_server_is_noticed_and_used_again_when_it_thaws() {
     let server = NatsServer::start().await;
     let bus = open(config(&server)).await;
     let mut member = join(&bus, &Topic::ingress(), "readers", 8).await;
-    server.freeze();
+    freeze(&server).await;
     let stuck = bus.publish(&Topic::ingress(), message("stuck"));
     disconnected(&*bus).await;
     let failed = within("a receipt", stuck).await.unwrap_err();
@@ -109,6 +111,17 @@ async fn a_frozen_server_is_noticed_and_used_again_when_it_thaws() {
     assert_eq!(kept_ids(&*bus, &Topic::ingress()).await, ["stuck", "next"]);
     assert_eq!([take(&mut member).await, take(&mut member).await], ["stuck", "next"]);
     bus.close().await;
+}
+
+/// Freezes it and waits until the kernel says that it stands still.
+pub(crate) async fn freeze(server: &NatsServer) {
+    server.freeze();
+    let status = format!("/proc/{}/stat", server.pid().expect("a running server"));
+    eventually("the server stands still", || async {
+        let status = std::fs::read_to_string(&status).ok()?;
+        status.rsplit_once(") ")?.1.starts_with('T').then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -130,12 +130,10 @@ async fn a_durable_that_is_removed_goes_on_where_it_was() {
     let other = third_party(&server).await;
     let stream = other.get_stream("chatbus-ingress").await.expect("it works");
     // Twice: with a pull waiting at the server, and with a message in hand.
-    stream.delete_consumer("readers=internal=ingress=v1").await.expect("it works");
-    put(&bus, &topic, "b").await;
+    remove_durable(&stream, &bus, "b").await;
     let held = next(&mut member).await;
     assert_eq!(held.record().message.id.as_str(), "b");
-    stream.delete_consumer("readers=internal=ingress=v1").await.expect("it works");
-    put(&bus, &topic, "c").await;
+    remove_durable(&stream, &bus, "c").await;
     let mut seen = vec![];
     while seen.last().map(String::as_str) != Some("c") {
         seen.push(take(&mut member).await);
@@ -187,7 +185,7 @@ async fn an_attribute_cannot_roll_up_or_name_an_id_for_the_server() {
 async fn a_full_window_refuses_and_takes_again() {
     let server = NatsServer::start().await;
     let bus = open(NatsConfig { window_messages: 4, ..config(&server) }).await;
-    server.freeze();
+    crate::outages::freeze(&server).await;
     let mut receipts: Vec<_> =
         (0..5).map(|n| bus.publish(&Topic::ingress(), message(&format!("m-{n}")))).collect();
     let refused = within("a receipt", receipts.pop().expect("it works")).await.unwrap_err();
@@ -219,6 +217,19 @@ async fn a_settled_egress_message_is_not_said_twice_when_the_server_is_killed_ri
     eventually("publishing works again", || async { bus.publish(&topic, message("last")).await.ok() }).await;
     assert_eq!(take(&mut owner).await, "last", "an acknowledged message came again");
     bus.close().await;
+}
+
+/// Removes the group's durable, publishes at once, and waits until the driver has made it anew.
+async fn remove_durable(stream: &jetstream::stream::Stream, bus: &NatsBus, id: &str) {
+    const DURABLE: &str = "readers=internal=ingress=v1";
+    let before = stream.consumer_info(DURABLE).await.expect("the durable is there").created;
+    // 2.10 reports an error when the new one's folder is there before the old one's is gone.
+    let _ = stream.delete_consumer(DURABLE).await;
+    put(bus, &Topic::ingress(), id).await;
+    eventually("the durable is made anew", || async {
+        stream.consumer_info(DURABLE).await.ok().filter(|info| info.created > before)
+    })
+    .await;
 }
 
 /// Bytes as no client library would send them.
