@@ -135,3 +135,64 @@ async fn settings_that_can_never_work_are_errors_at_once() {
         assert!(error.to_string().contains(setting), "{error}");
     }
 }
+
+/// A signed claim, as `nsc` makes them.
+fn jwt(issuer: &nkeys::KeyPair, subject: &nkeys::KeyPair, name: &str, claims: &serde_json::Value) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let header = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
+    let body = serde_json::json!({
+        "jti": name, "iat": 1_700_000_000, "iss": issuer.public_key(), "sub": subject.public_key(),
+        "name": name, "nats": claims,
+    });
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(body.to_string()));
+    let signature = issuer.sign(signed.as_bytes()).expect("the key signs");
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn creds(path: &Path, jwt: &str, key: &nkeys::KeyPair) {
+    let text = format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+         ************************* IMPORTANT *************************\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+        key.seed().expect("a seed")
+    );
+    std::fs::write(path, text).expect("the credentials are written");
+}
+
+#[tokio::test]
+async fn a_credentials_file_lets_us_in_and_a_strangers_does_not() {
+    use serde_json::json;
+    let operator = nkeys::KeyPair::new_operator();
+    let (account, system) = (nkeys::KeyPair::new_account(), nkeys::KeyPair::new_account());
+    let unlimited = json!({"type": "account", "version": 2, "limits": {
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
+        "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    }});
+    let plain = json!({"type": "account", "version": 2, "limits": {
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+    }});
+    let extra = format!(
+        "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {}, {}: {} }}",
+        jwt(&operator, &operator, "o", &json!({"type": "operator", "version": 2})),
+        system.public_key(),
+        account.public_key(),
+        jwt(&operator, &account, "a", &unlimited),
+        system.public_key(),
+        jwt(&operator, &system, "s", &plain),
+    );
+    let server = ServerConfig { extra, ..ServerConfig::default() }.start().await;
+    let user = nkeys::KeyPair::new_user();
+    let claims = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ours, theirs) = (folder.path().join("ours.creds"), folder.path().join("theirs.creds"));
+    let token = jwt(&account, &user, "u", &claims);
+    creds(&ours, &token, &user);
+    creds(&theirs, &token, &nkeys::KeyPair::new_user());
+
+    let bus = open(NatsConfig { creds_file: Some(ours), ..config(&server) }).await;
+    put(&bus, &Topic::ingress(), "m").await;
+    bus.close().await;
+    reason(NatsConfig { creds_file: Some(theirs), ..config(&server) }, "Authorization Violation").await;
+    reason(config(&server), "refused us").await;
+}
