@@ -24,6 +24,8 @@ pub(super) struct Link {
     frames: mpsc::Sender<Frame>,
     queue: Arc<Mutex<mpsc::Receiver<Frame>>>,
     reports: mpsc::Receiver<Report>,
+    /// Bytes were read, and it was not said yet.
+    unread: bool,
     writing: Pin<Box<dyn Future<Output = io::Error> + Send>>,
 }
 
@@ -55,7 +57,7 @@ impl Link {
         let (report, reports) = mpsc::channel(MAX_FRAMES);
         let queue = Arc::new(Mutex::new(queue));
         let writing = Box::pin(write_frames(writer, Arc::clone(&queue), report, clock));
-        Self { reader, frames, queue, reports, writing }
+        Self { reader, frames, queue, reports, unread: false, writing }
     }
 
     /// Queues a frame. Gives it back when too many wait.
@@ -66,18 +68,29 @@ impl Link {
     }
 
     /// Waits for the next thing to happen; bytes are read only when `may_read`. Loses nothing when the
-    /// future is dropped.
+    /// future is dropped. That a frame is written is said before the answer to it.
     pub(super) async fn next(&mut self, lines: &mut LineBuffer, may_read: bool) -> LinkEvent {
+        if std::mem::take(&mut self.unread) {
+            return self.reported_first();
+        }
         tokio::select! {
             biased;
             Some(report) = self.reports.recv() => LinkEvent::Report(report),
             error = &mut self.writing => LinkEvent::Ended(error.to_string()),
             read = self.reader.read(lines), if may_read => match read {
-                Ok(true) => LinkEvent::Read,
+                // A server nearby answers between the write and this read.
+                Ok(true) => self.reported_first(),
                 Ok(false) => LinkEvent::Ended("the server closed the connection".to_owned()),
                 Err(error) => LinkEvent::Ended(error.to_string()),
             },
         }
+    }
+
+    /// That there may be lines, after all reports that are there.
+    fn reported_first(&mut self) -> LinkEvent {
+        let Ok(report) = self.reports.try_recv() else { return LinkEvent::Read };
+        self.unread = true;
+        LinkEvent::Report(report)
     }
 
     /// Gives the connection up. What had not been begun is withheld; of what had been, nothing more is
@@ -140,4 +153,28 @@ async fn write_frames(
     }
     writer.close().await;
     io::Error::new(io::ErrorKind::NotConnected, "closed by us")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatbus_runtime::SystemClock;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[tokio::test]
+    async fn that_a_frame_is_written_is_said_before_the_answer_to_it() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        // There before the frame is: as fast as any server can be.
+        theirs.write_all(b":tmi.twitch.tv USERSTATE #a\r\n").await.unwrap();
+        let (reader, writer) = tokio::io::split(Box::new(ours) as _);
+        let mut link = Link::new(Reader::Bytes(reader), Writer::Bytes(writer), Arc::new(SystemClock));
+        let ticket = Ticket(7);
+        let frame = Frame { bytes: b"PRIVMSG #a :b\r\n".to_vec(), not_after: None, ticket: Some(ticket) };
+        assert!(link.write(frame).is_ok());
+        let mut lines = LineBuffer::new();
+        let first = link.next(&mut lines, true).await;
+        assert!(matches!(first, LinkEvent::Report(Report::Written(written)) if written == ticket));
+        assert!(matches!(link.next(&mut lines, true).await, LinkEvent::Read));
+        assert!(lines.next_line().is_some());
+    }
 }
