@@ -73,6 +73,11 @@ impl Attributes {
         }
     }
 
+    /// Sets a name that is known to be valid and not to be there yet.
+    pub(crate) fn push(&mut self, name: &'static str, value: String) {
+        self.0.push((Cow::Borrowed(name), clean(value)));
+    }
+
     /// The value of `name`, whatever the case of either.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -111,6 +116,11 @@ impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Attri
 }
 
 fn clean(value: String) -> String {
+    let is_plain = |b: &u8| matches!(b, 0x20..=0x7e);
+    let ends_are_plain = !value.starts_with(' ') && !value.ends_with(' ');
+    if ends_are_plain && value.as_bytes().iter().all(is_plain) {
+        return value;
+    }
     if value.chars().any(char::is_control) {
         let kept: String = value.chars().filter(|c| !c.is_control()).collect();
         return kept.trim().to_owned();

@@ -86,10 +86,9 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
-}
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// As it is printed.
+    pub(crate) fn ascii(self) -> [u8; 24] {
         // Written by hand because every envelope holds two of them and this is several times
         // faster than a general formatter; days-to-date is the well-known civil calendar algorithm.
         let days = self.0.div_euclid(86_400_000);
@@ -118,7 +117,18 @@ impl fmt::Display for Timestamp {
         put(14, 2, minute);
         put(17, 2, second);
         put(20, 3, milli);
-        f.write_str(std::str::from_utf8(&out).unwrap_or("0000-00-00T00:00:00.000Z"))
+        out
+    }
+}
+
+/// What [`Timestamp::ascii`] gives is ASCII.
+pub(crate) fn as_text(ascii: &[u8; 24]) -> &str {
+    std::str::from_utf8(ascii).unwrap_or("0000-00-00T00:00:00.000Z")
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(as_text(&self.ascii()))
     }
 }
 

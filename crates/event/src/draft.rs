@@ -7,7 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::attributes::{Attributes, names};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, as_text};
 use crate::event::Shape;
 use crate::ids::MessageId;
 use crate::json::Raw;
@@ -170,19 +170,19 @@ impl Draft<'_> {
     /// The attributes of contract section 3.
     pub fn attributes(&self, message_id: &MessageId) -> Attributes {
         let mut attributes = Attributes::with_capacity(12);
-        attributes.set(names::CORRELATION_ID, uuid_text(&self.correlation_id));
-        attributes.set(names::TYPE, self.kind);
-        attributes.set(names::SOURCE, self.source);
-        attributes.set(names::TRACEPARENT, traceparent(&self.trace_id, &self.id));
-        attributes.set(names::MESSAGE_ID, message_id.as_str());
+        attributes.push(names::CORRELATION_ID, uuid_text(&self.correlation_id));
+        attributes.push(names::TYPE, self.kind.to_owned());
+        attributes.push(names::SOURCE, self.source.to_owned());
+        attributes.push(names::TRACEPARENT, traceparent(&self.trace_id, &self.id));
+        attributes.push(names::MESSAGE_ID, message_id.as_str().to_owned());
         if let Some(channel) = self.channel {
-            attributes.set(names::CHANNEL, clip(channel, CUT_NAME_BYTES));
+            attributes.push(names::CHANNEL, clip(channel, CUT_NAME_BYTES).to_owned());
         }
-        attributes.set(names::CE_ID, message_id.as_str());
-        attributes.set(names::CE_TYPE, self.kind);
-        attributes.set(names::CE_SOURCE, self.source);
-        attributes.set(names::CE_SPECVERSION, "1.0");
-        attributes.set(names::CE_TIME, self.received_at.to_string());
+        attributes.push(names::CE_ID, message_id.as_str().to_owned());
+        attributes.push(names::CE_TYPE, self.kind.to_owned());
+        attributes.push(names::CE_SOURCE, self.source.to_owned());
+        attributes.push(names::CE_SPECVERSION, "1.0".to_owned());
+        attributes.push(names::CE_TIME, as_text(&self.received_at.ascii()).to_owned());
         attributes
     }
 
@@ -200,8 +200,8 @@ impl Draft<'_> {
 
     fn write_flat(&self, w: &mut Writer, cut: Cut) {
         self.write_identity(w);
-        w.member_fixed("traceId", &simple(&self.trace_id));
-        w.member_fixed("timestamp", &self.received_at.to_string());
+        w.member_fixed("traceId", self.trace_id.simple().encode_lower(&mut Uuid::encode_buffer()));
+        w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
         w.member_text("type", self.kind);
         w.member_text("source", self.source);
         self.write_place(w, cut);
@@ -218,8 +218,8 @@ impl Draft<'_> {
         w.key("envelope");
         w.open_object();
         self.write_identity(w);
-        w.member_fixed("traceId", &simple(&self.trace_id));
-        w.member_fixed("timestamp", &self.received_at.to_string());
+        w.member_fixed("traceId", self.trace_id.simple().encode_lower(&mut Uuid::encode_buffer()));
+        w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
         w.member_text("source", self.source);
         self.write_egress(w);
         w.member_raw("routingSlip", b"[]");
@@ -244,8 +244,8 @@ impl Draft<'_> {
 
     fn write_v1(&self, w: &mut Writer, cut: Cut) {
         self.write_identity(w);
-        w.member_fixed("traceId", &uuid_text(&self.trace_id));
-        w.member_fixed("timestamp", &self.received_at.to_string());
+        w.member_fixed("traceId", self.trace_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
         match &self.content {
             Content::Chat(_) => {
                 w.key("type");
@@ -287,8 +287,11 @@ impl Draft<'_> {
 
     fn write_identity(&self, w: &mut Writer) {
         w.member_fixed("v", "1");
-        w.member_fixed("id", &uuid_text(&self.id));
-        w.member_fixed("correlationId", &uuid_text(&self.correlation_id));
+        w.member_fixed("id", self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        w.member_fixed(
+            "correlationId",
+            self.correlation_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
+        );
     }
 
     fn write_place(&self, w: &mut Writer, cut: Cut) {
@@ -340,7 +343,7 @@ impl Draft<'_> {
                 }
                 chat.write_raw(w, cut);
                 if let Some(sent_at) = chat.sent_at {
-                    w.member_fixed("timestamp", &sent_at.to_string());
+                    w.member_fixed("timestamp", as_text(&sent_at.ascii()));
                 }
                 w.close_object();
                 w.close_object();
@@ -395,7 +398,7 @@ impl ExternalContent<'_> {
         w.member_text("source", self.source);
         w.member_text("kind", cut.name(self.kind));
         w.member_text("version", self.version);
-        w.member_fixed("createdAt", &self.created_at.to_string());
+        w.member_fixed("createdAt", as_text(&self.created_at.ascii()));
         w.key("payload");
         w.open_object();
         if cut != Cut::RawAndTexts {
@@ -477,17 +480,19 @@ fn clip(text: &str, max: usize) -> &str {
 }
 
 fn uuid_text(id: &Uuid) -> String {
-    id.hyphenated().to_string()
-}
-
-fn simple(id: &Uuid) -> String {
-    id.simple().to_string()
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 /// W3C trace context: the trace, a span made from the event's id, sampled.
 pub(crate) fn traceparent(trace_id: &Uuid, id: &Uuid) -> String {
-    let span = &id.simple().to_string()[16..];
-    format!("00-{}-{span}-01", trace_id.simple())
+    let (mut trace, mut span) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    text.push_str(trace_id.simple().encode_lower(&mut trace));
+    text.push('-');
+    text.push_str(&id.simple().encode_lower(&mut span)[16..]);
+    text.push_str("-01");
+    text
 }
 
 #[cfg(test)]

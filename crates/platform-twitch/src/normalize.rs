@@ -84,7 +84,7 @@ struct Conversation {
 
 /// What every event needs of its line.
 struct Subject<'a> {
-    tags: TagSet<'a>,
+    tags: &'a TagSet<'a>,
     sender: Sender<'a>,
     identity: Identity<'a>,
     /// The channel, lower case.
@@ -119,10 +119,11 @@ impl Normalizer {
     pub fn line(&mut self, message: &Message<'_>, line: Line<'_>, received_at: Timestamp) -> Inbound {
         let tags = TagSet::read(message.tags());
         let base64 = self.kept_bytes(line);
-        let sender = Sender::of(message, &tags);
+        let tags = &tags;
+        let sender = Sender::of(message, tags);
         let channel = message.param(0).filter(|param| param.starts_with('#')).map(lower_case);
         let sent_at = tags.get("tmi-sent-ts").and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis);
-        let identity = Identity::of(message, &tags);
+        let identity = Identity::of(message, tags);
         let subject = Subject { sender, identity, channel, sent_at, received_at, base64, tags };
         self.learn(message, &subject);
         if message.is("PRIVMSG") { self.chat(message, &subject) } else { self.external(message, &subject) }
@@ -132,7 +133,8 @@ impl Normalizer {
     /// by which it was taken, and tells how we look.
     pub fn own(&mut self, userstate: &Message<'_>, own: &Own, received_at: Timestamp) -> Inbound {
         let tags = TagSet::read(userstate.tags());
-        let mut sender = Sender::of(userstate, &tags);
+        let tags = &tags;
+        let mut sender = Sender::of(userstate, tags);
         sender.login = self.config.own_login.clone().map(Cow::Owned);
         sender.id = self.own_user_id.clone().map(Cow::Owned);
         let subject = Subject {

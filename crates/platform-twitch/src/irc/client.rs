@@ -92,6 +92,12 @@ impl Client {
             let now = self.runtime.clock.instant();
             let due = self.lock().next_deadline();
             let due = due.into_iter().chain(self.outlet.reads_again().filter(|at| *at > now)).min();
+            if due.is_some_and(|due| due <= now) {
+                // Ahead of everything else: a flood of lines must not stop the clock.
+                self.feed(&mut state, Input::Tick);
+                self.settle(&mut state);
+                continue;
+            }
             match self.wake(&mut state, requests, &drained, due, now).await {
                 Wake::Drained => break,
                 Wake::Stop => state.stopping = true,
@@ -113,10 +119,21 @@ impl Client {
             }
             self.settle(&mut state);
         }
+        self.end(state, requests).await;
+    }
+
+    /// Says goodbye, and leaves nobody without an answer.
+    async fn end(mut self, mut state: State, requests: &mut mpsc::Receiver<Request>) {
         if let Some(link) = state.link.take() {
             link.close().await;
         }
+        self.feed(&mut state, Input::Closed("stopped"));
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            let _ = request.verdict.send(Verdict::NotNow);
+        }
         news::stopped(&self.status);
+        self.outlet.finish().await;
     }
 
     async fn wake(

@@ -49,6 +49,15 @@ impl Outlet {
         self.full_since = if is_full { self.full_since.or(Some(now)) } else { None };
     }
 
+    /// Hands over the rest, as long as that takes no longer than reading may pause.
+    pub(crate) async fn finish(self) {
+        let Self { batches, untaken, .. } = self;
+        if !untaken.is_empty() {
+            // Without room by then, or with nobody there, it is lost with the process.
+            let _ = tokio::time::timeout(READ_PAUSE, batches.send(untaken)).await;
+        }
+    }
+
     /// Waits until the publisher has room again; for ever when nothing waits.
     pub(crate) async fn room(&self) {
         if self.untaken.is_empty() {

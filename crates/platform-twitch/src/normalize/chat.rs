@@ -24,7 +24,7 @@ impl Normalizer {
     }
 
     fn write_chat(&mut self, subject: &Subject<'_>, text: &str, is_action: bool, is_self: bool) -> Inbound {
-        let tags = &subject.tags;
+        let tags = subject.tags;
         let badges = badges::names(tags.get("badges").unwrap_or_default());
         let has = |name: &str| badges.contains(&name);
         let (emotes, bad_emotes) = emotes::parse(tags.get("emotes").unwrap_or_default(), text);
@@ -62,7 +62,7 @@ impl Normalizer {
 
 /// What not every message has; absent where it is not so.
 fn extra<'a>(subject: &'a Subject<'_>) -> Members<'a> {
-    let tags = &subject.tags;
+    let tags = subject.tags;
     let mut members: Members<'a> = Vec::new();
     members.extend(tags.number("bits").map(|bits| ("bits", Value::Number(bits))));
     for (key, tag) in [
@@ -89,7 +89,7 @@ fn extra<'a>(subject: &'a Subject<'_>) -> Members<'a> {
 
 /// What the message answers.
 fn reply<'a>(subject: &'a Subject<'_>) -> Members<'a> {
-    let tags = &subject.tags;
+    let tags = subject.tags;
     if tags.get("reply-parent-msg-id").is_none() {
         return Vec::new();
     }

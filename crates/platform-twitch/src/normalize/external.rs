@@ -40,7 +40,7 @@ type Members<'a> = Vec<(&'static str, Value<'a>)>;
 
 impl Normalizer {
     pub(super) fn external(&mut self, message: &Message<'_>, subject: &Subject<'_>) -> Inbound {
-        let tags = &subject.tags;
+        let tags = subject.tags;
         let (kind, is_known) = kind(message, tags);
         self.oddities.unknown_commands += u64::from(!is_known);
         let user = user(&subject.sender);
@@ -107,7 +107,7 @@ impl Normalizer {
             raw: &raw,
         };
         let subject = Subject {
-            tags: TagSet::default(),
+            tags: &TagSet::default(),
             sender: Sender::default(),
             identity,
             channel: None,

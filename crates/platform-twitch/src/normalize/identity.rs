@@ -33,12 +33,12 @@ pub(super) struct Identity<'a> {
 // === impl Identity ===
 
 impl<'a> Identity<'a> {
-    pub(super) fn of(message: &Message<'a>, tags: &TagSet<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, tags: &'a TagSet<'_>) -> Self {
         if let Some(id) = tags.get("id") {
             let namespace = if message.is("USERSTATE") { "twitch:userstate:" } else { "twitch:" };
             let known_by = tags.get("source-id").unwrap_or(id);
             return Self {
-                id: Cow::Owned(id.to_owned()),
+                id: Cow::Borrowed(id),
                 message_id: MessageId::new(&format!("{namespace}{known_by}")),
             };
         }

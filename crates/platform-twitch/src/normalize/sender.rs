@@ -17,10 +17,10 @@ pub(super) struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     /// From the sender's nickname and the tags; a line from the server itself may name someone too.
-    pub(super) fn of(message: &Message<'a>, tags: &TagSet<'_>) -> Self {
-        let owned = |name: &str| tags.get(name).map(|value| Cow::Owned(value.to_owned()));
+    pub(super) fn of(message: &Message<'a>, tags: &'a TagSet<'_>) -> Self {
+        let tag = |name: &str| tags.get(name).map(Cow::Borrowed);
         let nick = message.prefix().and_then(|prefix| prefix.nick).map(Cow::Borrowed);
-        Self { id: owned("user-id"), login: nick.or_else(|| owned("login")), shown: owned("display-name") }
+        Self { id: tag("user-id"), login: nick.or_else(|| tag("login")), shown: tag("display-name") }
     }
 
     /// The name as shown; the login where the user has no other. Twitch lets names end in a space.

@@ -9,7 +9,12 @@ const MAX_TAGS: usize = 256;
 
 /// Tags in the order in which they came; of repeated ones the last.
 #[derive(Debug, Default)]
-pub(super) struct TagSet<'a>(Vec<(&'a str, Cow<'a, str>)>);
+pub(super) struct TagSet<'a> {
+    pairs: Vec<(&'a str, Cow<'a, str>)>,
+    /// One bit for each kind of name that is there: most names that are asked for are not, and this
+    /// says so without a look at each.
+    seen: u64,
+}
 
 // === impl TagSet ===
 
@@ -19,7 +24,6 @@ impl<'a> TagSet<'a> {
         if !tags.is_empty() {
             pairs.reserve(32);
         }
-        // One bit for each kind of name seen: only when it is set already is a repeat looked for.
         let mut seen = 0_u64;
         for (name, value) in tags.iter() {
             let bit = 1_u64 << fingerprint(name);
@@ -32,12 +36,16 @@ impl<'a> TagSet<'a> {
                 None => {}
             }
         }
-        Self(pairs)
+        Self { pairs, seen }
     }
 
     /// The value of a tag that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value).filter(|v| !v.is_empty())
+        if self.seen & (1 << fingerprint(name)) == 0 {
+            return None;
+        }
+        let (_, value) = self.pairs.iter().find(|(known, _)| *known == name)?;
+        Some(&**value).filter(|value| !value.is_empty())
     }
 
     /// Whether a tag says yes.
@@ -52,7 +60,7 @@ impl<'a> TagSet<'a> {
 
     /// Names and values, empty ones included.
     pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, &**value)).collect()
+        self.pairs.iter().map(|(name, value)| (*name, &**value)).collect()
     }
 }
 

@@ -227,3 +227,48 @@ async fn after_the_stop_nothing_new_is_read_but_the_connection_stays_until_all_i
     assert_eq!(peer.next().await, None, "and the connection is closed");
     rig.end().await;
 }
+
+#[tokio::test]
+async fn a_flood_of_lines_does_not_stop_the_clock() {
+    let server = Server::start().await;
+    let rig = Rig::run(config(&server.url("irc"), &["a", "missing"], false));
+    let mut peer = server.welcome().await;
+    peer.let_in().await;
+    peer.expect("JOIN #missing").await;
+    rig.ear.forget();
+    let flood = "@id=x :ada!a@a PRIVMSG #a :again and again\r\n".repeat(200);
+    // The join that stays unanswered is asked for again after five seconds, flood or not.
+    let begun = rig.runtime.clock.instant();
+    let asked = async {
+        loop {
+            peer.send_bytes(flood.as_bytes()).await;
+            if let Some(line) = peer.try_next() {
+                return line;
+            }
+        }
+    };
+    let line = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("the clock goes on");
+    assert_eq!(line, "JOIN #missing");
+    assert!(rig.runtime.clock.instant() - begun >= Duration::from_secs(4));
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_stop_is_handed_over() {
+    let server = Server::start().await;
+    let rig = Rig::run(config(&server.url("irc"), &["a"], false));
+    let mut peer = server.welcome().await;
+    peer.let_in().await;
+    rig.joined(1).await;
+    rig.ear.block();
+    for n in 0..100 {
+        peer.send(&format!("@id=x-{n} :ada!a@a PRIVMSG #a :text {n}")).await;
+        peer.send("PING :x").await;
+        peer.expect("PONG :x").await;
+    }
+    rig.runtime.stop.cancel();
+    rig.drained.cancel();
+    rig.ear.unblock();
+    rig.ear.wait_for(100, |event| event["type"] == "chat.message.v1").await;
+    rig.end().await;
+}

@@ -10,6 +10,7 @@
 mod connection;
 mod corpus;
 mod expected;
+mod goldens;
 mod lines;
 mod rig;
 mod snapshots;

@@ -2,6 +2,7 @@
 //! keeps what was emitted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use chatbus_platform_twitch::irc::transport::{Endpoint, public_roots};
 use chatbus_platform_twitch::{TwitchConfig, TwitchConnector, channel_name};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_testkit::test_runtime;
+use futures::FutureExt as _;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -37,6 +39,7 @@ pub(crate) struct Peer {
 pub(crate) struct Ear {
     heard: watch::Sender<Vec<Inbound>>,
     open: Semaphore,
+    forgets: AtomicBool,
 }
 
 /// A running connector.
@@ -95,6 +98,12 @@ impl Peer {
         }
     }
 
+    /// A line from the client that is there already, PINGs apart.
+    pub(crate) fn try_next(&mut self) -> Option<String> {
+        let line = self.lines.next_line().now_or_never()?.ok()??;
+        (!line.starts_with("PING")).then_some(line)
+    }
+
     pub(crate) async fn expect(&mut self, beginning: &str) -> String {
         let line = self.next().await.unwrap_or_default();
         assert!(line.starts_with(beginning), "{line:?} instead of {beginning}");
@@ -134,12 +143,21 @@ impl Peer {
 
 impl Ear {
     fn new() -> Self {
-        Self { heard: watch::Sender::new(Vec::new()), open: Semaphore::new(Semaphore::MAX_PERMITS) }
+        Self {
+            heard: watch::Sender::new(Vec::new()),
+            open: Semaphore::new(Semaphore::MAX_PERMITS),
+            forgets: AtomicBool::new(false),
+        }
     }
 
     /// Takes nothing until [`Ear::unblock`].
     pub(crate) fn block(&self) {
         self.open.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Takes everything and keeps nothing, for floods.
+    pub(crate) fn forget(&self) {
+        self.forgets.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn unblock(&self) {
@@ -173,7 +191,9 @@ impl Ear {
 impl Emit for Ear {
     async fn emit(&self, events: Vec<Inbound>) -> Emitted {
         drop(self.open.acquire().await.unwrap());
-        self.heard.send_modify(|heard| heard.extend(events));
+        if !self.forgets.load(Ordering::Relaxed) {
+            self.heard.send_modify(|heard| heard.extend(events));
+        }
         Emitted::Taken
     }
 }
