@@ -73,9 +73,9 @@ impl Attributes {
         }
     }
 
-    /// Sets a name that is known to be valid and not to be there yet.
+    /// Adds a name and value that are known to be valid, and a name that is not there yet.
     pub(crate) fn push(&mut self, name: &'static str, value: String) {
-        self.0.push((Cow::Borrowed(name), clean(value)));
+        self.0.push((Cow::Borrowed(name), value));
     }
 
     /// The value of `name`, whatever the case of either.

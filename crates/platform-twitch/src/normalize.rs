@@ -182,15 +182,6 @@ impl Normalizer {
         }
     }
 
-    /// What order holds within.
-    fn conversation(&self, channel: Option<&str>) -> Arc<str> {
-        let Some(channel) = channel else { return Arc::clone(&self.no_conversation) };
-        match self.conversations.get_key_value(channel) {
-            Some((name, _)) => Arc::clone(name),
-            None => channel.into(),
-        }
-    }
-
     fn is_own(&self, sender: &Sender<'_>) -> bool {
         match (&self.config.own_login, &sender.login) {
             (Some(own), Some(login)) => own.eq_ignore_ascii_case(login),
@@ -206,7 +197,7 @@ impl Normalizer {
         content: Content<'_>,
     ) -> Inbound {
         let channel = subject.channel.as_deref();
-        let known_room = channel.and_then(|channel| self.conversations.get(channel)?.room_id.as_deref());
+        let known = channel.and_then(|channel| self.conversations.get_key_value(channel));
         let draft = Draft {
             id: self.entropy.uuid(),
             correlation_id: self.entropy.uuid(),
@@ -216,7 +207,7 @@ impl Normalizer {
             source: SOURCE,
             platform: PLATFORM,
             channel,
-            channel_id: subject.tags.get("room-id").or(known_room),
+            channel_id: subject.tags.get("room-id").or(known.and_then(|(_, known)| known.room_id.as_deref())),
             user_id: subject.sender.id.as_deref(),
             user_login: subject.sender.login.as_deref(),
             user_display_name: subject.sender.display_name(),
@@ -228,7 +219,11 @@ impl Normalizer {
             attributes: draft.attributes(&subject.identity.message_id),
             body: draft.encode(self.config.shape),
             id: subject.identity.message_id.clone(),
-            conversation: self.conversation(channel),
+            conversation: match (known, channel) {
+                (Some((name, _)), _) => Arc::clone(name),
+                (None, Some(channel)) => channel.into(),
+                (None, None) => Arc::clone(&self.no_conversation),
+            },
             received_at: subject.received_at,
         }
     }

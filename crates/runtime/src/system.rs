@@ -46,13 +46,18 @@ impl SystemEntropy {
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
-        for byte in bytes {
+        let mut rest = bytes;
+        while !rest.is_empty() {
             if unused.is_empty() {
                 unused.resize(BLOCK_BYTES, 0);
                 // Without randomness nothing here is safe to go on with, and no caller could help.
                 getrandom::fill(&mut unused).expect("the operating system gives random bytes");
             }
-            *byte = unused.pop().unwrap_or_default();
+            let (now, later) = rest.split_at_mut(rest.len().min(unused.len()));
+            let from = unused.len() - now.len();
+            now.copy_from_slice(&unused[from..]);
+            unused.truncate(from);
+            rest = later;
         }
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Message<'a> {
         if memchr::memchr3(b'\r', b'\n', 0, line.as_bytes()).is_some() {
             return Err(Malformed::ControlCharacter);
         }
-        if line.trim_matches(' ').is_empty() {
+        if line.bytes().all(|b| b == b' ') {
             return Err(Malformed::Empty);
         }
         let mut rest = line;

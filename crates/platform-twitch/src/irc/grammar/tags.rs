@@ -27,7 +27,10 @@ impl<'a> Tags<'a> {
                     None => (rest, ""),
                 };
                 rest = after;
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let (name, value) = match memchr::memchr(b'=', pair.as_bytes()) {
+                    Some(at) => (&pair[..at], &pair[at + 1..]),
+                    None => (pair, ""),
+                };
                 if !name.is_empty() {
                     return Some((name, value));
                 }
