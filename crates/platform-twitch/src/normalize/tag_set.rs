@@ -25,14 +25,16 @@ impl<'a> TagSet<'a> {
             pairs.reserve(32);
         }
         let mut seen = 0_u64;
+        let has_escapes = tags.has_escapes();
         for (name, value) in tags.iter() {
             let bit = 1_u64 << fingerprint(name);
             let repeated =
                 if seen & bit == 0 { None } else { pairs.iter().position(|(known, _)| *known == name) };
             seen |= bit;
+            let value = if has_escapes { unescape(value) } else { Cow::Borrowed(value) };
             match repeated {
-                Some(at) => pairs[at].1 = unescape(value),
-                None if pairs.len() < MAX_TAGS => pairs.push((name, unescape(value))),
+                Some(at) => pairs[at].1 = value,
+                None if pairs.len() < MAX_TAGS => pairs.push((name, value)),
                 None => {}
             }
         }

@@ -43,6 +43,11 @@ impl<'a> Tags<'a> {
         self.iter().filter(|(known, _)| *known == name).last().map(|(_, value)| value)
     }
 
+    /// Whether any value is escaped.
+    pub fn has_escapes(self) -> bool {
+        memchr::memchr(b'\\', self.0.as_bytes()).is_some()
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
