@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::draft::MAX_EVENT_BYTES;
 use crate::ids::MessageId;
 use crate::json::Raw;
+use crate::writer::Writer;
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,8 +44,7 @@ pub struct ErrorInfo {
 }
 
 /// The finalize event of contract section 5: the one record of how a delivery ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finalize {
     /// Ties it to what it answers.
     pub correlation_id: String,
@@ -57,18 +57,14 @@ pub struct Finalize {
     /// How it ended.
     pub status: Status,
     /// The platform's id of what was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_message_id: Option<String>,
     /// Why it was not said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
     /// The event's candidates.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub candidates: Option<Raw>,
     /// The event's annotations.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Raw>,
 }
 
@@ -93,12 +89,6 @@ impl Status {
         [Self::Sent, Self::Accepted, Self::Failed, Self::None]
             .into_iter()
             .find(|status| status.as_str() == word)
-    }
-}
-
-impl Serialize for Status {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -134,11 +124,46 @@ impl Finalize {
 
     /// Its body. Candidates and annotations are left out where it would be too long with them.
     pub fn body(&self) -> Bytes {
-        let body = Raw::of(self).to_bytes();
-        if body.len() <= MAX_EVENT_BYTES {
-            return body;
+        let body = self.write(true);
+        if body.len() <= MAX_EVENT_BYTES { body } else { self.write(false) }
+    }
+
+    fn write(&self, with_lists: bool) -> Bytes {
+        let mut w = Writer::with_capacity(512);
+        w.open_object();
+        w.member_text("correlationId", &self.correlation_id);
+        w.member_text("deliveryId", &self.delivery_id);
+        w.member_text("destination", &self.destination);
+        w.member_fixed("deliveredAt", &self.delivered_at.to_string());
+        w.member_fixed("status", self.status.as_str());
+        if let Some(id) = &self.provider_message_id {
+            w.member_text("providerMessageId", id);
         }
-        Raw::of(&Self { candidates: None, annotations: None, ..self.clone() }).to_bytes()
+        if let Some(error) = &self.error {
+            w.key("error");
+            w.open_object();
+            w.member_text("code", &error.code);
+            w.member_text("message", &error.message);
+            w.close_object();
+        }
+        w.key("attempts");
+        w.open_array();
+        for attempt in &self.attempts {
+            w.item();
+            w.open_object();
+            w.member_fixed("at", &attempt.at.to_string());
+            w.member_text("instance", &attempt.instance);
+            w.member_text("outcome", &attempt.outcome);
+            w.close_object();
+        }
+        w.close_array();
+        for (key, list) in [("candidates", &self.candidates), ("annotations", &self.annotations)] {
+            if let (true, Some(list)) = (with_lists, list) {
+                w.member_raw(key, list.as_bytes());
+            }
+        }
+        w.close_object();
+        w.finish().into()
     }
 }
 

@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn the_schema_names_every_member_of_the_fixture_and_forbids_no_other() {
         let schema = envelope_schema();
-        let fixture: Value = serde_json::from_str(include_str!("../../../fixtures/envelope/flat.json")).unwrap();
+        let fixture: Value =
+            serde_json::from_str(include_str!("../../../fixtures/envelope/flat.json")).unwrap();
         for key in fixture.as_object().unwrap().keys() {
             assert!(schema["properties"].get(key).is_some(), "{key} is not in the schema");
         }

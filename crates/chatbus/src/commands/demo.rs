@@ -33,6 +33,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How long the last lines may take to arrive after the viewers stopped.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 const VIEWER_LINES_PER_SECOND: f64 = 6.0;
+/// A script in which questions are spread well over the first seconds.
+const SCRIPT: u64 = 51;
 
 pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
     let supervisor = Supervisor::new();

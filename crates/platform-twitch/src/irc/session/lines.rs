@@ -54,7 +54,8 @@ impl Session {
                 false
             }
             "USERSTATE" => self.user_state(message, now, out),
-            "GLOBALUSERSTATE" => {
+            // Nobody's state can be ours while we only read.
+            "GLOBALUSERSTATE" if self.config.account.is_some() => {
                 if let Some(user_id) = message.tag("user-id").map(str::to_owned) {
                     out.push(Output::News(News::LoggedIn { user_id: Some(user_id) }));
                 }
