@@ -2,6 +2,7 @@
 
 mod flags;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     Config(ConfigArgs),
     Schema(SchemaArgs),
+    Bench(BenchArgs),
 }
 
 /// Shows everything at work on this machine: a fake platform, viewers, a bot; needs nothing installed.
@@ -187,6 +189,42 @@ pub(crate) enum SchemaKind {
     Envelope,
     /// AsyncAPI document of all topics.
     Asyncapi,
+}
+
+/// Measures this machine: rate, latency and cost, beside the ceiling in the same run.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  chatbus bench bus --for 10s\n  chatbus bench ingress --driver nats --for 20s\n  \
+    chatbus bench egress --driver nats --json\n\n\
+    It starts what it needs, on loopback, and keeps its data in the system's temporary folder (TMPDIR), which\n\
+    should be on the disk that is to be measured. A table on a terminal or in a pipe; --json for programs."
+)]
+pub(crate) struct BenchArgs {
+    /// What to measure.
+    #[arg(value_enum)]
+    pub(crate) what: BenchKind,
+    /// How long each part runs.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub(crate) duration: Duration,
+    /// The bus: embedded, or nats (a nats-server is started for it).
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "nats"])]
+    pub(crate) driver: String,
+    /// The nats-server to start.
+    #[arg(long, default_value = "nats-server", value_name = "PATH")]
+    pub(crate) nats_server: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchKind {
+    /// From a platform's socket to the bus.
+    Ingress,
+    /// From the bus to a platform's socket.
+    Egress,
+    /// Publishing alone.
+    Bus,
 }
 
 /// Which running process to speak to.

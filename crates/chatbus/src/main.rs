@@ -45,6 +45,7 @@ async fn run(cli: Cli, environment: &Environment) -> Outcome {
         Command::Doctor(args) => commands::doctor::run(args, environment).await,
         Command::Config(args) => commands::config::run(args.what, environment),
         Command::Schema(args) => commands::schema::run(args.what),
+        Command::Bench(args) => commands::bench::run(args).await,
     }
 }
 
