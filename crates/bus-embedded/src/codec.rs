@@ -33,7 +33,7 @@ pub(crate) fn attributes_from_json(text: &str) -> Attributes {
         fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
             let mut attributes = Attributes::with_capacity(12);
             while let Some((name, value)) = map.next_entry::<String, String>()? {
-                attributes.set(name, value);
+                attributes.set_named(&name, &value);
             }
             Ok(attributes)
         }

@@ -50,7 +50,7 @@ pub(crate) fn read(block: &[u8]) -> Headers {
         if name.eq_ignore_ascii_case(MSG_ID) {
             headers.msg_id = Some(value.trim().to_owned());
         } else if !is_servers_own(name) {
-            headers.attributes.set(name.to_owned(), value.trim());
+            headers.attributes.set_named(name, value.trim());
         }
     }
     headers

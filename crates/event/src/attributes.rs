@@ -36,76 +36,143 @@ pub mod names {
     pub const CE_SPECVERSION: &str = "ce-specversion";
     /// CloudEvents 1.0, binary mode.
     pub const CE_TIME: &str = "ce-time";
+
+    /// All of them.
+    pub(super) const OURS: [&str; 16] = [
+        CORRELATION_ID,
+        TYPE,
+        SOURCE,
+        TRACEPARENT,
+        MESSAGE_ID,
+        CHANNEL,
+        CE_ID,
+        CE_TYPE,
+        CE_SOURCE,
+        CE_SPECVERSION,
+        CE_TIME,
+        DELIVERY_ID,
+        DEADLINE,
+        HOPS,
+        STATUS,
+        REPLY_TO,
+    ];
 }
 
 /// An ordered list of named texts. Names keep their case and are compared without it.
 ///
 /// Values hold no control characters and no white space at either end, so that every driver can
 /// carry them as they are and none can be made to start another header line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attributes(Vec<(Cow<'static, str>, String)>);
+///
+/// All values stand in one text, one behind the other: every message has a dozen of them.
+#[derive(Clone, Default)]
+pub struct Attributes {
+    entries: Vec<Entry>,
+    values: String,
+}
+
+#[derive(Clone)]
+struct Entry {
+    name: Cow<'static, str>,
+    start: usize,
+    end: usize,
+}
+
+/// Room for the values of one message of ours.
+const VALUES_BYTES: usize = 384;
 
 // === impl Attributes ===
 
 impl Attributes {
     /// No attributes.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { entries: Vec::new(), values: String::new() }
     }
 
     /// No attributes, with room for `n`.
     pub fn with_capacity(n: usize) -> Self {
-        Self(Vec::with_capacity(n))
+        Self { entries: Vec::with_capacity(n), values: String::with_capacity(VALUES_BYTES) }
     }
 
     /// Sets `name` to `value`, replacing what stood there. Control characters are dropped from the
     /// value and it is trimmed; an empty name, one with anything but printable ASCII, or one with a
     /// colon is ignored, since no driver could carry it.
-    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
         let name = name.into();
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             return;
         }
-        let value = clean(value.into());
-        match self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+        let start = self.values.len();
+        self.values.push_str(&clean(value.as_ref()));
+        let end = self.values.len();
+        match self.entries.iter_mut().find(|entry| entry.name.eq_ignore_ascii_case(&name)) {
+            // What stood there stays behind in the text: replacing is rare, and the text is short-lived.
+            Some(entry) => (entry.start, entry.end) = (start, end),
+            None => self.entries.push(Entry { name, start, end }),
+        }
+    }
+
+    /// The same for a name from outside, which costs nothing where it is one of ours.
+    pub fn set_named(&mut self, name: &str, value: &str) {
+        match names::OURS.iter().find(|known| **known == name) {
+            Some(known) => self.set(*known, value),
+            None => self.set(name.to_owned(), value),
         }
     }
 
     /// Adds a name and value that are known to be valid, and a name that is not there yet.
-    pub(crate) fn push(&mut self, name: &'static str, value: String) {
-        self.0.push((Cow::Borrowed(name), value));
+    pub(crate) fn push(&mut self, name: &'static str, value: &str) {
+        let start = self.values.len();
+        self.values.push_str(value);
+        self.entries.push(Entry { name: Cow::Borrowed(name), start, end: self.values.len() });
     }
 
     /// The value of `name`, whatever the case of either.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.entries.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| self.value(entry))
     }
 
     /// Removes `name` and gives what it was.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        Some(self.0.remove(at).1)
+        let at = self.entries.iter().position(|entry| entry.name.eq_ignore_ascii_case(name))?;
+        let entry = self.entries.remove(at);
+        Some(self.value(&entry).to_owned())
     }
 
     /// Names and values, in the order in which they were first set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+        self.entries.iter().map(|entry| (entry.name.as_ref(), self.value(entry)))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
+    }
+
+    fn value(&self, entry: &Entry) -> &str {
+        self.values.get(entry.start..entry.end).unwrap_or_default()
     }
 }
 
-impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Attributes {
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Attributes {}
+
+impl std::fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: AsRef<str>> FromIterator<(N, V)> for Attributes {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut attributes = Self::new();
         for (name, value) in pairs {
@@ -115,17 +182,17 @@ impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Attri
     }
 }
 
-fn clean(value: String) -> String {
+fn clean(value: &str) -> Cow<'_, str> {
     let is_plain = |b: &u8| matches!(b, 0x20..=0x7e);
     let ends_are_plain = !value.starts_with(' ') && !value.ends_with(' ');
     if ends_are_plain && value.as_bytes().iter().all(is_plain) {
-        return value;
+        return Cow::Borrowed(value);
     }
     if value.chars().any(char::is_control) {
         let kept: String = value.chars().filter(|c| !c.is_control()).collect();
-        return kept.trim().to_owned();
+        return Cow::Owned(kept.trim().to_owned());
     }
-    if value.trim().len() == value.len() { value } else { value.trim().to_owned() }
+    Cow::Borrowed(value.trim())
 }
 
 #[cfg(test)]
@@ -139,6 +206,11 @@ mod tests {
         assert_eq!(a.get("correlationid"), Some("c-1"));
         a.set("CORRELATIONID", "c-2");
         assert_eq!(a.iter().collect::<Vec<_>>(), [("correlationId", "c-2")]);
+        a.set_named("x-other", "y");
+        a.set_named("type", "t");
+        assert_eq!(a.clone().len(), 3);
+        assert_eq!(format!("{a:?}"), r#"{"correlationId": "c-2", "x-other": "y", "type": "t"}"#);
+        assert_eq!((a.remove("X-Other").as_deref(), a.remove("type").as_deref()), (Some("y"), Some("t")));
         assert_eq!(a.remove("CorrelationId").as_deref(), Some("c-2"));
         assert!(a.is_empty());
     }

@@ -160,6 +160,7 @@ async fn chat(
     let config = ViewersConfig {
         channels: vec![CHANNEL.to_owned()],
         rate: VIEWER_LINES_PER_SECOND,
+        seed: SCRIPT,
         ..ViewersConfig::default()
     };
     let viewers = Viewers::new(config).map_err(|error| anyhow!("the viewers' script: {error}"))?;
