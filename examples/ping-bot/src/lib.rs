@@ -24,7 +24,8 @@ impl Handler for PingBot {
     async fn handle(&self, input: &Record) -> Result<Vec<Outgoing>, HandlerError> {
         // What is no event, or asks for nothing, is none of our business.
         let Ok(mut event) = Event::decode(&input.message.body) else { return Ok(Vec::new()) };
-        let asked = event.message().and_then(|message| message.text).is_some_and(|text| text.trim() == "!ping");
+        let asked =
+            event.message().and_then(|message| message.text).is_some_and(|text| text.trim() == "!ping");
         let ours = event.metadata("self").and_then(|own| own.as_bool()).unwrap_or(false);
         let destination = event.egress_destination().and_then(|text| Topic::parse(&text).ok());
         let (true, false, Some(topic)) = (asked, ours, destination) else { return Ok(Vec::new()) };
