@@ -13,6 +13,7 @@ pub(crate) mod tail;
 use chatbus_runtime::settings::{Problem, Values};
 
 use crate::cli::SettingFlags;
+use crate::registry;
 use crate::settings::{self, Core, Environment};
 
 /// How a command ended, when it did not do what was asked.
@@ -57,11 +58,10 @@ fn load(flags: SettingFlags, environment: &Environment) -> Result<(Values, Core)
     let loaded = settings::load(&settings::all(), flags.config.as_deref(), environment, flags.layer);
     let mut problems = loaded.problems;
     match Core::read(&loaded.values) {
-        Ok(core) if problems.is_empty() => Ok((loaded.values, core)),
-        Ok(_) => Err(Failure::Configuration(problems)),
-        Err(more) => {
-            problems.extend(more);
-            Err(Failure::Configuration(problems))
-        }
+        Ok(core) if problems.is_empty() => return Ok((loaded.values, core)),
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
     }
+    registry::add_problems(&loaded.values, &mut problems);
+    Err(Failure::Configuration(problems))
 }

@@ -64,7 +64,11 @@ impl Process {
         supervisor: &Supervisor,
     ) -> Result<Self, Failure> {
         let runtime = supervisor.runtime();
-        let identity = instance::identify(values, &core.data_dir, &*runtime.entropy)?;
+        let identity = instance::identify(values, &core.data_dir, &*runtime.entropy).map_err(|problem| {
+            let mut problems = vec![problem];
+            registry::add_problems(values, &mut problems);
+            Failure::Configuration(problems)
+        })?;
         logging::set_instance(identity.id.as_str());
         let egress = Topic::egress_of(&identity.id);
         tracing::info!(
