@@ -33,11 +33,18 @@ struct Known {
     tally: Option<Arc<dyn Tally>>,
 }
 
+/// Why events are lost.
+const DROP_REASONS: [&str; 4] = ["spool_full", "spool_corrupt", "refused", "not_spooled_at_stop"];
+
 // === impl Meter ===
 
 impl Meter {
     pub(crate) fn new(metrics: Metrics, platforms: Platforms, instance: InstanceId) -> Self {
         let stage = metrics.stage_seconds.get_or_create(&StageLabels { stage: "ingress_publish" }).clone();
+        for reason in DROP_REASONS {
+            // Shown as zero, so that an alarm can tell it from a metric that does not exist.
+            let _ = metrics.ingress_dropped.get_or_create(&ReasonLabels { reason });
+        }
         Self { metrics, platforms, instance, stage, known: Vec::new(), batch: Counts::default() }
     }
 

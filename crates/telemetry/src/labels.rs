@@ -16,10 +16,17 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// By topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TopicLabels {
+    /// The topic's family, never an instance id.
+    pub topic: &'static str,
+}
+
 /// By stage.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StageLabels {
-    /// The stage, or the topic's family.
+    /// The stage.
     pub stage: &'static str,
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub use labels::{LagLabels, PlatformLabels, ReasonLabels, SentLabels, StageLabels, UnsentLabels};
+pub use labels::{LagLabels, PlatformLabels, ReasonLabels, SentLabels, StageLabels, TopicLabels, UnsentLabels};
 
 /// The metrics of one process. Cheap to clone: every clone counts into the same ones.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Metrics {
     /// Channels joined.
     pub platform_channels_joined: Family<PlatformLabels, Gauge>,
     /// Events taken from an egress topic, by the topic's family.
-    pub egress_received: Family<StageLabels, Counter>,
+    pub egress_received: Family<TopicLabels, Counter>,
     /// Outcomes SENT and ACCEPTED.
     pub egress_sent: Family<SentLabels, Counter>,
     /// Outcomes FAILED.

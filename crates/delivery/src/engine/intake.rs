@@ -6,7 +6,7 @@
 
 use chatbus_bus::{Delivery, Settlement, limits};
 use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, egress_text};
-use chatbus_telemetry::StageLabels;
+use chatbus_telemetry::TopicLabels;
 use tracing::debug;
 
 use super::Engine;
@@ -47,11 +47,11 @@ impl Engine {
 
     pub(super) fn accept(&mut self, input: Input, delivery: Delivery) {
         let record = delivery.record();
-        let stage = record.topic.family().label();
-        self.shared.metrics.egress_received.get_or_create(&StageLabels { stage }).inc();
+        let topic = record.topic.family().label();
+        self.shared.metrics.egress_received.get_or_create(&TopicLabels { topic }).inc();
         let id = delivery_id(record);
         if self.finished.contains(&id) {
-            debug!(event = "egress.repeated", topic = stage, deliveryId = &*id, "its outcome is known");
+            debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
             return self.settle(input, delivery, Settlement::Ack);
         }
         if let Some(&at) = self.by_id.get(&id)
@@ -82,7 +82,7 @@ impl Engine {
             plan => plan,
         };
         if let Plan::Forward = plan {
-            debug!(event = "egress.forwarded", topic = stage, deliveryId = &*id, "not served here");
+            debug!(event = "egress.forwarded", topic, deliveryId = &*id, "not served here");
             let message = ticket.forwarded(&record.message);
             return self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), message, input, delivery)));
         }
