@@ -10,7 +10,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub use labels::{LagLabels, PlatformLabels, ReasonLabels, SentLabels, StageLabels, TopicLabels, UnsentLabels};
+pub use labels::{
+    LagLabels, PlatformLabels, ReasonLabels, SentLabels, StageLabels, TopicLabels, UnsentLabels,
+};
 
 /// The metrics of one process. Cheap to clone: every clone counts into the same ones.
 #[derive(Debug, Clone)]
