@@ -4,6 +4,7 @@ mod coverage;
 mod docs;
 mod layers;
 mod rust;
+mod soak;
 mod workspace;
 
 use std::process::ExitCode;
@@ -27,6 +28,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run the fault tests with the numbers that are promised, and write docs/soak.md
+    Soak {
+        /// Only the test of this name
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Measure line coverage and hold it against the floors
     Coverage,
 }
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Layers => layers::run(),
         Task::Docs { check } => docs::run(check),
+        Task::Soak { only } => soak::run(only.as_deref()),
         Task::Coverage => coverage::run(),
     };
     match done {
