@@ -106,7 +106,12 @@ fn one(soak: &Soak, sections: &mut BTreeMap<String, String>) -> Result<bool> {
 
 /// What the test harness says of itself.
 fn is_noise(line: &str) -> bool {
-    line.is_empty() || line == "." || line.starts_with("running ") || line.starts_with("test result:")
+    let is_slow = line.ends_with("has been running for over 60 seconds");
+    is_slow
+        || line.is_empty()
+        || line == "."
+        || line.starts_with("running ")
+        || line.starts_with("test result:")
 }
 
 /// The sections of a transcript, by name.
