@@ -1,13 +1,16 @@
 //! The second half of `bench ingress`: from when the platform queued a line until somebody who reads the
 //! bus sees it, at a rate of chat. The platform runs in this process here, for its clock.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use chatbus_bus::{Bus, Record, Records, Scan, ScanFrom, ScanTopics};
-use chatbus_event::{Clock, Topic};
-use chatbus_runtime::CancellationToken;
+use chatbus_bus::{
+    Bus, Consumer, Group, Record, Records, Scan, ScanFrom, ScanTopics, Settlement, Subscription,
+};
+use chatbus_event::Topic;
+use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_sandbox::twitch_irc::Flood;
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
 
@@ -35,6 +38,10 @@ struct Side {
     channel: &'static str,
     times: Times,
     asked: u64,
+    /// Lines of which the observer saw nothing: their numbers within their turn.
+    unseen: Vec<u64>,
+    /// Of these, on the bus all the same.
+    kept: usize,
 }
 
 pub(super) async fn run(
@@ -50,10 +57,11 @@ pub(super) async fn run(
     let url = sandbox.twitch().irc_url();
     let settings = [("TWITCH_ENABLED", "true"), ("TWITCH_IRC_URL", &url), ("TWITCH_CHANNELS", OURS)];
     let running = Configured::new(setup, "latency", server, &settings)?.start().await?;
+    running.bus().declare(&[observer()?]).await.map_err(anyhow::Error::from)?;
     let sample = Sample::of(record, "latency");
     let ceiling = Ceiling::start(&running, server, &url, sample.clone()).await?;
-    let mut ours = Side { channel: OURS, times: Times::new()?, asked: 0 };
-    let mut bare = Side { channel: BARE, times: Times::new()?, asked: 0 };
+    let mut ours = Side { channel: OURS, times: Times::new()?, asked: 0, unseen: vec![], kept: 0 };
+    let mut bare = Side { channel: BARE, times: Times::new()?, asked: 0, unseen: vec![], kept: 0 };
     for round in 1..=ROUNDS {
         progress(&format!("round {round} of {ROUNDS}: latency"));
         bare.turn(setup, &sandbox, &running, &sample).await?;
@@ -66,9 +74,13 @@ pub(super) async fn run(
     supervisor.ended().await;
 
     for (name, side) in [(NAMES.1, &bare), (NAMES.0, &ours)] {
-        let missing = side.asked - side.times.len();
-        if missing > 0 {
-            report.notes.push(format!("{name}: {missing} of {} lines were not seen in time", side.asked));
+        if !side.unseen.is_empty() {
+            let (missing, asked, kept) = (side.unseen.len(), side.asked, side.kept);
+            let some = side.unseen.get(..missing.min(5)).unwrap_or_default();
+            report.notes.push(format!(
+                "{name}: {missing} of {asked} lines were not seen within {SEEN_WITHIN:?}; {kept} of them are on \
+                 the bus; they begin with the lines {some:?} of their turns"
+            ));
         }
         report.rows.push(Row::new(name, side.asked).times(&side.times));
     }
@@ -97,31 +109,29 @@ impl Side {
             record_times: true,
         };
         let runtime = running.supervisor.runtime();
-        let records = follow(running.bus()).await?;
         let (seen, enough) = (Seen::default(), CancellationToken::new());
-        let watching = observe(records, Arc::clone(&seen), Arc::clone(&runtime.clock), enough.clone());
-        runtime.spawn("bench.observer", watching);
+        let consumer = running.bus().subscribe(observer()?).await?;
+        runtime
+            .spawn("bench.observer", observe(consumer, Arc::clone(&seen), runtime.clone(), enough.clone()));
         let report = sandbox.twitch().flood(&flood).await.map_err(|error| anyhow!("the flood: {error}"))?;
         let first = self.asked;
         self.asked += lines;
         // Ours keeps the platform's id behind a prefix; the ceiling numbers its messages.
-        let queued = |id: &str| {
-            let number = match sample.number_of(id) {
-                Some(n) => n.checked_sub(first),
-                None => id.rsplit(':').next().and_then(|id| report.number_of(id)),
-            };
-            number.and_then(|n| report.times.get(usize::try_from(n).ok()?))
+        let channel = self.channel;
+        let number_of = |id: &str| match channel {
+            BARE => sample.number_of(id)?.checked_sub(first).filter(|n| *n < lines),
+            _ => id.rsplit(':').next().and_then(|id| report.number_of(id)),
         };
+        let mut unseen: BTreeSet<u64> = (0..lines).collect();
         let all_seen = async {
-            let (mut known, mut found) = (0, 0);
-            while found < lines {
+            let mut known = 0;
+            while !unseen.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, at) in seen.get(known..).unwrap_or_default() {
-                    if let Some(queued) = queued(id) {
-                        self.times.record(at.saturating_duration_since(*queued));
-                        found += 1;
-                    }
+                    let Some(n) = number_of(id).filter(|n| unseen.remove(n)) else { continue };
+                    let queued = usize::try_from(n).ok().and_then(|n| report.times.get(n));
+                    self.times.record(at.saturating_duration_since(*queued.unwrap_or(at)));
                 }
                 known = seen.len();
             }
@@ -129,26 +139,38 @@ impl Side {
         // What is missing then is counted as not seen.
         let _ = tokio::time::timeout(SEEN_WITHIN, all_seen).await;
         enough.cancel();
+        if !unseen.is_empty() {
+            let mut kept = read_back(running.bus()).await?;
+            while let Some(record) = kept.next().await {
+                let n = number_of(record?.message.id.as_str());
+                self.kept += usize::from(n.is_some_and(|n| unseen.contains(&n)));
+            }
+            self.unseen.extend(unseen);
+        }
         Ok(())
     }
 }
 
-async fn follow(bus: &Arc<dyn Bus>) -> anyhow::Result<Box<dyn Records>> {
+/// A group, which every driver hands its messages at once; a scan may rest between looks.
+fn observer() -> anyhow::Result<Subscription> {
+    Ok(Subscription::new(Topic::ingress(), Group::parse("bench-observer")?).max_in_flight(4096))
+}
+
+async fn read_back(bus: &Arc<dyn Bus>) -> anyhow::Result<Box<dyn Records>> {
     let topics = ScanTopics::One(Topic::ingress());
-    Ok(bus.scan(Scan { topics, from: ScanFrom::New, follow: true }).await?)
+    Ok(bus.scan(Scan { topics, from: ScanFrom::Last(100_000), follow: false }).await?)
 }
 
 /// Notes the ids that come by, each with when.
-async fn observe(
-    mut records: Box<dyn Records>,
-    seen: Seen,
-    clock: Arc<dyn Clock>,
-    enough: CancellationToken,
-) {
+async fn observe(mut consumer: Box<dyn Consumer>, seen: Seen, runtime: Runtime, enough: CancellationToken) {
     let watching = async {
-        while let Some(Ok(record)) = records.next().await {
-            let entry = (record.message.id.as_str().to_owned(), clock.instant());
+        while let Some(delivery) = consumer.next().await {
+            let entry = (delivery.record().message.id.as_str().to_owned(), runtime.clock.instant());
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+            runtime.spawn("bench.observed", async move {
+                // One that is not acknowledged comes again, and is known by then.
+                let _ = delivery.settle(Settlement::Ack).await;
+            });
         }
     };
     tokio::select! {
