@@ -2,7 +2,7 @@
 
 use chatbus_event::Timestamp;
 
-/// How ingress does. Read it from the receiver that [`Ingress::health`](crate::Ingress::health) gives.
+/// How ingress does. Read it from the receiver that [`IngressHandle::health`](crate::IngressHandle::health) gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IngressHealth {
     /// Since when events go through the spool because the bus does not take them, if so.

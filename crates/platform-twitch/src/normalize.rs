@@ -1,7 +1,7 @@
 //! Turns what Twitch says into events: every line into exactly one.
 //!
 //! A PRIVMSG becomes a `chat.message.v1`; everything else a `twitch.irc.v1` with an `externalEvent`,
-//! whose kinds are the table of [`external`]. Nothing a line holds is lost: tags are under
+//! whose kinds are the table of `external`. Nothing a line holds is lost: tags are under
 //! `raw.tags`, and what is no chat keeps its whole line. What a line lacks is left empty and never
 //! invented.
 //!
