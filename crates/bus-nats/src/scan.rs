@@ -157,8 +157,9 @@ impl Cursor {
             .map(|seq| api::message(&epoch.session, &self.stream, Which::From(seq, &self.subject)));
         let mut came = 0;
         let answers = try_join_all(asked).await?;
-        // Nothing from the last place asked on: all there is has come, and what follows is newer.
-        for kept in answers.into_iter().flatten() {
+        // Where a place has nothing behind it, a later one may all the same be answered with a message
+        // that came in between; going on there would pass over what came before that one.
+        for kept in answers.into_iter().map_while(std::convert::identity) {
             if kept.seq >= self.next && kept.seq <= last {
                 self.next = kept.seq + 1;
                 came += 1;
