@@ -31,6 +31,7 @@ mod advance;
 mod finish;
 mod intake;
 mod jobs;
+mod letters;
 mod recover;
 mod stop;
 mod work;
@@ -45,6 +46,8 @@ pub struct Engine {
     by_id: HashMap<Arc<str>, WorkId>,
     lanes: Lanes,
     finished: Finished,
+    /// Failed deliveries whose dead letter the last look-back did not find; no more than it found.
+    owed: letters::Owed,
     /// Conversations to look at before waiting for the next input.
     ready: VecDeque<ConversationId>,
     /// Conversations that may go on when outcomes are confirmed or the look-back is over.
@@ -155,6 +158,7 @@ impl Engine {
             by_id: HashMap::new(),
             lanes: Lanes::new(),
             finished,
+            owed: letters::Owed::new(),
             ready: VecDeque::new(),
             stalled: BTreeSet::new(),
             deadlines: BTreeSet::new(),

@@ -151,6 +151,21 @@ async fn nothing_acknowledged_is_lost_by_kills_on_the_embedded_bus() {
     // Publishers who are faster than one channel get refusals that are counted, and no others.
     let allowed = ["SENT", "FAILED overloaded", "FAILED expired", "FAILED unverified"];
     assert!(statuses.keys().all(|status| allowed.contains(&status.as_str())), "{statuses:?}");
+    let failed = outcomes.iter().filter(|outcome| outcome["event"]["status"] == "FAILED");
+    let failed: BTreeSet<_> =
+        failed.filter_map(|outcome| outcome["event"]["correlationId"].as_str()).collect();
+    eventually("each FAILED is one dead letter", LONG, async || {
+        let dead = running.records("internal.deadletter.v1").await;
+        let dead = Ids::of(dead.iter().filter_map(|record| record["event"]["correlationId"].as_str()));
+        let known: BTreeSet<_> = dead.counts.keys().map(String::as_str).collect();
+        assert!(dead.counts.values().all(|n| *n == 1), "a dead letter is there more than once");
+        if known == failed {
+            Ok(())
+        } else {
+            Err(format!("{} dead letters, {} FAILED", known.len(), failed.len()))
+        }
+    })
+    .await;
     // A send whose answer the kill cut off may or may not have been taken: both are right.
     let maybe: BTreeSet<String> = attempted
         .iter()

@@ -52,7 +52,7 @@ impl Engine {
         let id = delivery_id(record);
         if self.finished.contains(&id) {
             debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
-            return self.settle(input, delivery, Settlement::Ack);
+            return self.settle_known(&id, input, delivery);
         }
         if let Some(&at) = self.by_id.get(&id)
             && let Some(work) = self.works.get_mut(at)

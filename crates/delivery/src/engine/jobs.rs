@@ -123,7 +123,7 @@ pub(super) async fn send(
 }
 
 /// Publishes until the bus has it; `None` when trying again cannot help.
-async fn store(shared: &Shared, topic: &Topic, message: &Message) -> Option<u64> {
+pub(super) async fn store(shared: &Shared, topic: &Topic, message: &Message) -> Option<u64> {
     let mut backoff = bus_backoff();
     loop {
         match shared.bus.publish(topic, message.clone()).await {

@@ -11,6 +11,7 @@ use chatbus_event::{Event, Family, Timestamp, names};
 use tracing::{info, warn};
 
 use super::jobs::{self, Done};
+use super::letters::{self, Owed};
 use super::work::{Place, Work};
 use super::{Engine, EngineState, Shared};
 use crate::decide::Ending;
@@ -24,6 +25,8 @@ pub(super) struct Found {
     epoch: u64,
     /// Deliveries that ended.
     finished: Vec<String>,
+    /// Of these, the failed ones without a dead letter.
+    owed: Owed,
     /// What waits in the lane.
     lane: Vec<LaneEntry>,
 }
@@ -71,6 +74,7 @@ impl Engine {
         for id in &found.finished {
             self.finished.insert(id, now);
         }
+        self.owed = found.owed;
         info!(event = "egress.looked_back", outcomes, waiting, "looked back at outcomes");
         self.drop_finished();
         for entry in found.lane {
@@ -108,7 +112,7 @@ impl Engine {
     /// Takes over what waits in the lane, from an earlier life of this instance.
     fn adopt(&mut self, entry: LaneEntry) {
         if self.finished.contains(&entry.ticket.id) {
-            return self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), entry.seq)));
+            return self.clear_known(&entry.ticket.id, entry.seq);
         }
         if self.by_id.contains_key(&entry.ticket.id) {
             return;
@@ -208,13 +212,16 @@ impl Shared {
         let since = since.minus(SKEW).max(now.minus(FURTHEST));
         let topics = ScanTopics::Family(Family::Finalizer);
         let mut records = self.bus.scan(Scan { topics, from: ScanFrom::Time(since), follow: false }).await?;
-        let mut finished = Vec::new();
+        let (mut finished, mut failed) = (Vec::new(), Owed::new());
         while let Some(record) = records.next().await {
-            if let Some(id) = record?.message.attributes.get(names::DELIVERY_ID) {
+            let record = record?;
+            if let Some(id) = record.message.attributes.get(names::DELIVERY_ID) {
+                failed.extend(letters::ending_of(&record).map(|ending| (id.to_owned(), ending)));
                 finished.push(id.to_owned());
             }
         }
+        let owed = letters::without_letter(&*self.bus, failed, since).await?;
         lane.sort_by_key(|entry| entry.ticket.order);
-        Ok(Found { epoch, finished, lane })
+        Ok(Found { epoch, finished, owed, lane })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chatbus_bus::{Message, ScanTopics};
+use chatbus_bus::{Message, Scan, ScanFrom, ScanTopics};
 use chatbus_connector::Verdict;
 use chatbus_event::{Attributes, MessageId, Topic, names};
 use chatbus_testkit::SeededEntropy;
@@ -134,6 +134,43 @@ async fn a_redelivery_whose_outcome_is_on_record_is_not_said_again() {
     world.until_finalized(2).await;
     world.one_outcome_each(2).await;
     assert_eq!(world.brook.texts("#a"), ["new"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_on_record_without_its_dead_letter_gets_the_letter_and_is_not_said() {
+    let world = World::new();
+    world.running().await.stop().await;
+    // An earlier life died between the outcome and the dead letter of the one, and after both of the other.
+    for id in ["d-1", "d-2"] {
+        world.publish(&Topic::egress(), &[(names::DELIVERY_ID, id)], event("#a", id, json!({}))).await;
+        let outcome: Attributes = [(names::DELIVERY_ID, id), (names::STATUS, "FAILED")].into_iter().collect();
+        let body = json!({"correlationId": id, "deliveryId": id, "status": "FAILED",
+            "error": {"code": "msg_banned", "message": "banned"}});
+        let finalize = Message::new(MessageId::new(&format!("{id}/outcome")), outcome, body.to_string());
+        world.bus.publish(&Topic::finalizer(), finalize).await.unwrap();
+    }
+    let attributes: Attributes = [(names::DELIVERY_ID, "d-2")].into_iter().collect();
+    let letter = Message::new(MessageId::new("d-2/deadletter"), attributes, json!({"type": "x"}).to_string());
+    world.bus.publish(&Topic::dead_letter(), letter).await.unwrap();
+    // Long after the dedupe window, so that a second letter would be one more.
+    tokio::time::sleep(Duration::from_secs(550)).await;
+    let engine = world.running().await;
+    world.until(Duration::from_secs(5), async || world.held_and_pending().await == (0, 0)).await;
+    let scan = Scan { topics: ScanTopics::One(Topic::dead_letter()), from: ScanFrom::Oldest, follow: false };
+    let mut records = world.bus.scan(scan).await.unwrap();
+    let mut letters = Vec::new();
+    while let Some(record) = records.next().await {
+        letters.push(record.unwrap());
+    }
+    let ids: Vec<_> =
+        letters.iter().filter_map(|letter| letter.message.attributes.get(names::DELIVERY_ID)).collect();
+    assert_eq!(ids, ["d-2", "d-1"]);
+    let owed: serde_json::Value = serde_json::from_slice(&letters[1].message.body).unwrap();
+    assert_eq!(owed["payload"]["reason"], "rejected");
+    assert_eq!(owed["payload"]["error"]["code"], "msg_banned");
+    assert_eq!(owed["payload"]["original"]["channel"], "#a");
+    assert_eq!(world.brook.texts("#a"), [""; 0]);
     engine.stop().await;
 }
 
