@@ -22,11 +22,6 @@ use cli::{Cli, Command};
 use commands::{Failure, Outcome};
 use settings::Environment;
 
-/// Every message is a dozen small allocations that live for milliseconds and die on another thread,
-/// which is what the system's allocator is slowest at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::of_process();
