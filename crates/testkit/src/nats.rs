@@ -147,9 +147,14 @@ impl NatsServer {
         process.end(Signal::SIGTERM);
     }
 
-    /// Stops its execution without closing a connection (SIGSTOP), as a hung machine would.
+    /// Stops its execution without closing a connection (SIGSTOP), as a hung machine would. Every one
+    /// of its threads stands still when this returns; the signal alone only asks for that.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
+        let pid = self.pid().expect("a running nats-server");
+        while !all_threads_stopped(pid) {
+            std::thread::yield_now();
+        }
     }
 
     /// Lets a frozen server go on (SIGCONT).
@@ -242,6 +247,16 @@ pub(crate) fn workspace_root() -> &'static Path {
         .ancestors()
         .nth(2)
         .expect("crates/testkit is two folders below the root")
+}
+
+/// Whether the kernel shows every thread of a process as stopped; a process that is gone is, too.
+fn all_threads_stopped(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        // The state follows the name, which is in parentheses and may hold anything.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 #[cfg(test)]
