@@ -88,8 +88,12 @@ impl Records for EmbeddedRecords {
             if self.shared.closing.is_cancelled() {
                 return None;
             }
-            // Seen before reading, so that a commit in between is noticed after it.
-            self.commits.borrow_and_update();
+            // Seen before reading, so that a commit in between is noticed after it; and what is seen opens
+            // every part again, since a part that had ended may be what the commit was about.
+            if self.follow && self.commits.has_changed().unwrap_or(false) {
+                self.commits.borrow_and_update();
+                self.parts.iter_mut().for_each(|part| part.ended = false);
+            }
             if let Err(error) = self.fill().await {
                 return (!self.shared.closing.is_cancelled()).then_some(Err(error));
             }
