@@ -10,3 +10,4 @@ mod harness;
 mod kill;
 #[cfg(test)]
 mod opening;
+mod scanning;
