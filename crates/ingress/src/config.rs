@@ -38,7 +38,7 @@ pub(crate) struct Limits {
     pub(crate) late_after: Duration,
     pub(crate) grace: Duration,
     /// What is not acknowledged at this age is written to the spool. A kill may lose what was read in
-    /// the last 50 ms; the rest of that time is for the sync.
+    /// the last 50 ms; the rest of that time is for the disk.
     pub(crate) save_after: Duration,
     /// While a message in flight is older, no more is taken in (see `pace_in_flight`), so that a burst
     /// that the bus swallows at its own speed waits in the socket and does not pass through the disk.
@@ -104,7 +104,7 @@ impl Limits {
             max_retries: config.max_retries,
             late_after: config.dedupe_window.saturating_sub(margin),
             grace: config.grace,
-            save_after: Duration::from_millis(25),
+            save_after: Duration::from_millis(35),
             pace_after: Duration::from_millis(8),
             pace_in_flight: 128,
             gulp_every: Duration::from_millis(15),

@@ -1,7 +1,7 @@
 //! What a connector holds: takes its events, counts them, hands them to the pipeline.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chatbus_connector::{Emit, Emitted, Inbound, Status};
@@ -21,7 +21,7 @@ pub trait Tally: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) platform: &'static str,
-    /// When they were handed over: they count as read since then, by both clocks.
+    /// Since when they count as read, by both clocks: since the oldest was, see [`WAITED_MAX`].
     pub(crate) read_at: Instant,
     pub(crate) wall: Timestamp,
     pub(crate) events: Vec<Inbound>,
@@ -41,13 +41,28 @@ pub(crate) struct Emitter {
 /// More than this are handed over in parts, so that no one emitter fills the queue.
 const BATCH_EVENTS: usize = 128;
 
+/// Before they are handed over events wait in the connector, which is part of their age. The wall
+/// clock tells how long, so it is believed up to here and no further.
+const WAITED_MAX: Duration = Duration::from_secs(1);
+
 // === impl Emitter ===
+
+impl Emitter {
+    fn read_at(&self, events: &[Inbound]) -> (Instant, Timestamp) {
+        let (now, wall) = (self.clock.instant(), self.clock.now());
+        let waited = events.first().map_or(Duration::ZERO, |oldest| wall.since(oldest.received_at));
+        match now.checked_sub(waited) {
+            Some(read_at) if waited <= WAITED_MAX => (read_at, wall.minus(waited)),
+            _ => (now, wall),
+        }
+    }
+}
 
 #[async_trait]
 impl Emit for Emitter {
     async fn emit(&self, mut events: Vec<Inbound>) -> Emitted {
         self.received.inc_by(events.len() as u64);
-        let (read_at, wall) = (self.clock.instant(), self.clock.now());
+        let (read_at, wall) = self.read_at(&events);
         while !events.is_empty() {
             let rest = if events.len() > BATCH_EVENTS { events.split_off(BATCH_EVENTS) } else { Vec::new() };
             let weight = u32::try_from(events.len()).unwrap_or(u32::MAX);

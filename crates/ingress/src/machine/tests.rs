@@ -134,10 +134,10 @@ fn at_first_two_go_out_and_the_rest_after_the_first_acknowledgement() {
 fn what_is_not_acknowledged_in_time_is_written_but_goes_on_being_published() {
     let mut rig = Rig::connected(limits());
     rig.emit(2);
-    assert_eq!(rig.wait(), Some(25));
+    assert_eq!(rig.wait(), Some(35));
     rig.pass(10);
     rig.emit(1);
-    assert!(rig.pass(14).job.is_none());
+    assert!(rig.pass(24).job.is_none());
     let job = rig.pass(1).job.clone().unwrap();
     assert_eq!(numbers(&job), [0, 1, 2], "what is younger goes along");
     rig.emit(1);
@@ -161,7 +161,7 @@ fn what_is_not_acknowledged_in_time_is_written_but_goes_on_being_published() {
 fn acknowledgements_may_come_while_the_disk_still_writes() {
     let mut rig = Rig::connected(limits());
     rig.emit(3);
-    let job = rig.pass(25).job.clone().unwrap();
+    let job = rig.pass(35).job.clone().unwrap();
     rig.on(Input::Acked(2));
     assert_eq!(rig.machine.disk.cursor, 2);
     rig.disk_done(&job);
@@ -230,7 +230,7 @@ fn each_kind_of_trouble_is_named_once_and_its_end_too() {
         begin(&mut rig);
         let mut notices = rig.did.notices.clone();
         for _ in 0..8 {
-            notices.extend(rig.pass(25).notices.clone());
+            notices.extend(rig.pass(35).notices.clone());
             if let Some(job) = rig.did.job.take() {
                 notices.extend(rig.disk_done(&job).notices.clone());
             }
@@ -286,7 +286,7 @@ fn while_the_bus_is_silent_everything_is_taken_and_written_in_groups() {
             .front
             .iter()
             .skip(rig.machine.front_numbered)
-            .all(|slot| { rig.now.mono - slot.read_at <= Duration::from_millis(25) })
+            .all(|slot| { rig.now.mono - slot.read_at <= Duration::from_millis(35) })
     );
 }
 
@@ -298,7 +298,7 @@ fn what_does_not_fit_in_memory_is_read_back_in_order() {
     rig.emit(10);
     assert_eq!(rig.published(), ["m1", "m2"]);
     assert_eq!((rig.machine.front.len(), rig.machine.tail.len()), (4, 6));
-    let job = rig.pass(25).job.clone().unwrap();
+    let job = rig.pass(35).job.clone().unwrap();
     assert_eq!(numbers(&job), (0..10).collect::<Vec<_>>());
     rig.disk_done(&job);
     assert!(rig.machine.saving.is_empty(), "on disk, and forgotten");
@@ -327,7 +327,7 @@ fn what_the_disk_did_not_take_is_handed_over_again() {
     small.window_messages = 2;
     let mut rig = Rig::connected(small);
     rig.emit(8);
-    let job = rig.pass(25).job.clone().unwrap();
+    let job = rig.pass(35).job.clone().unwrap();
     assert_eq!(job.append.len(), 8);
     rig.on(Input::Acked(1));
     let failed = Report { durable: 2, error: Some("full".into()), ..Report::default() };
@@ -347,7 +347,7 @@ fn what_the_disk_did_not_take_is_handed_over_again() {
 fn numbers_whose_events_were_acknowledged_while_the_disk_failed_are_not_used_again() {
     let mut rig = Rig::connected(limits());
     rig.emit(4);
-    rig.pass(25);
+    rig.pass(35);
     rig.on(Input::Acked(3));
     rig.on(Input::Spooled(Report { error: Some("full".into()), ..Report::default() }));
     assert_eq!(rig.machine.disk.cursor, 3);
@@ -366,7 +366,7 @@ fn when_the_disk_fails_memory_is_bounded_and_the_oldest_gives_way() {
     let mut rig = Rig::connected(small);
     rig.on(Input::Status { connected: false, epoch: 1 });
     rig.emit(4);
-    rig.pass(25);
+    rig.pass(35);
     rig.on(Input::Spooled(Report { error: Some("full".into()), ..Report::default() }));
     rig.emit(20);
     assert!(rig.machine.unsaved_bytes <= 2_500);
@@ -388,7 +388,7 @@ fn a_disk_that_hangs_counts_as_failed_after_a_second() {
     small.memory_bytes = 1_000;
     let mut rig = Rig::connected(small);
     rig.emit(1);
-    rig.pass(25);
+    rig.pass(35);
     rig.emit(30);
     assert_eq!(rig.machine.dropped, 0);
     assert!(!rig.machine.takes(rig.now.mono), "the disk is given a moment");
@@ -497,7 +497,7 @@ fn what_the_bus_calls_too_long_only_afterwards_does_not_hold_the_line() {
     let long = format!(r#"{{"type":"t","text":"{}"}}"#, "x".repeat(3_000));
     rig.emit_body(1, &long);
     rig.emit(1);
-    rig.pass(25);
+    rig.pass(35);
     let job = rig.did.job.clone().unwrap();
     rig.disk_done(&job);
     let did = rig.on(Input::Failed(BusErrorKind::TooLarge));
@@ -573,9 +573,9 @@ fn while_the_bus_answers_a_burst_waits_in_the_socket_and_the_intake_opens_for_gu
     rig.on(Input::Acked(1));
     rig.pass(15);
     assert!(rig.machine.takes(rig.now.mono), "a gulp, window or not");
-    rig.pass(10);
+    rig.pass(20);
     rig.emit(1);
-    assert!(rig.machine.takes(rig.now.mono), "no answer for 25 ms: everything is taken");
+    assert!(rig.machine.takes(rig.now.mono), "no answer for 35 ms: everything is taken");
 }
 
 #[test]
@@ -603,7 +603,7 @@ fn a_stop_waits_for_a_bus_that_answers_and_spools_for_one_that_does_not() {
     rig.emit(2);
     rig.on(Input::Finish);
     assert!(!rig.machine.is_finished(rig.now));
-    assert_eq!(rig.wait(), Some(25));
+    assert_eq!(rig.wait(), Some(35));
     rig.on(Input::Acked(2));
     assert!(rig.machine.is_finished(rig.now));
 
@@ -623,19 +623,19 @@ fn a_stop_gives_a_silent_bus_its_grace_and_a_broken_disk_no_longer() {
     let mut rig = Rig::connected(limits());
     rig.emit(2);
     rig.on(Input::Finish);
-    let job = rig.pass(25).job.clone().unwrap();
+    let job = rig.pass(35).job.clone().unwrap();
     rig.disk_done(&job);
     assert!(!rig.machine.is_finished(rig.now));
-    rig.pass(2_975);
+    rig.pass(2_965);
     assert!(rig.machine.is_finished(rig.now));
 
     let mut rig = Rig::connected(limits());
     rig.emit(2);
     rig.on(Input::Finish);
-    rig.pass(25);
+    rig.pass(35);
     rig.on(Input::Spooled(Report { error: Some("gone".into()), ..Report::default() }));
     rig.machine.disk.retry_at = Some(rig.now.mono + Duration::from_secs(10));
-    rig.pass(2_975);
+    rig.pass(2_965);
     assert!(rig.machine.is_finished(rig.now));
     assert_eq!(rig.machine.unsafe_events(), 2);
 }
@@ -644,7 +644,7 @@ fn a_stop_gives_a_silent_bus_its_grace_and_a_broken_disk_no_longer() {
 fn the_cursor_is_written_before_a_stop_ends() {
     let mut rig = Rig::connected(limits());
     rig.emit(2);
-    let job = rig.pass(25).job.clone().unwrap();
+    let job = rig.pass(35).job.clone().unwrap();
     rig.disk_done(&job);
     rig.on(Input::Finish);
     let job = rig.on(Input::Acked(2)).job.clone().unwrap();

@@ -103,9 +103,13 @@ pub const MODE_RETRY: Duration = Duration::from_secs(30);
 /// For the last bytes and the goodbye when we stop.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Events that may wait here while the publisher's queue is full.
+/// Events that may wait here while the publisher's queue is full; more are dropped and counted.
 pub const MAX_UNTAKEN: usize = 8192;
 
-/// When they are that many, reading pauses for this long at most. Then it goes on, for the sake of
-/// PINGs and verdicts, and what cannot be kept is counted as dropped.
+/// When so many wait, reading pauses: what stays in the socket is neither lost by a kill nor held in
+/// memory, and counts as read only when it is.
+pub const PAUSE_AT: usize = 128;
+
+/// How long reading pauses at most. Then it goes on, for the sake of PINGs and verdicts, and what
+/// cannot be kept is counted as dropped.
 pub const READ_PAUSE: Duration = Duration::from_secs(5);

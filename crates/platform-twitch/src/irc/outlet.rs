@@ -5,10 +5,11 @@ use std::time::Instant;
 use chatbus_connector::Inbound;
 use tokio::sync::mpsc;
 
-use super::limits::{MAX_UNTAKEN, READ_PAUSE};
+use super::limits::{MAX_UNTAKEN, PAUSE_AT, READ_PAUSE};
 
-/// Batches that wait for the publisher.
-pub(crate) const MAX_BATCHES: usize = 16;
+/// Batches that wait for the publisher. Few, because while it has no room each is as large as what
+/// was read until then.
+pub(crate) const MAX_BATCHES: usize = 2;
 
 /// Events on their way out, in order.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Outlet {
                 Err(mpsc::error::TrySendError::Closed(batch)) => self.dropped += batch.len() as u64,
             }
         }
-        let is_full = self.untaken.len() >= MAX_UNTAKEN / 2;
+        let is_full = self.untaken.len() >= PAUSE_AT;
         self.full_since = if is_full { self.full_since.or(Some(now)) } else { None };
     }
 
