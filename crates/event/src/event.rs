@@ -77,8 +77,8 @@ impl Event {
     /// When the bytes are not one JSON object of at most 100 levels, or hold neither a `type` nor a
     /// source.
     pub fn decode(bytes: &Bytes) -> Result<Self, InvalidEvent> {
-        let raw = Raw::parse(bytes).map_err(|error| InvalidEvent(error.to_string()))?;
-        let document = raw.as_object().ok_or_else(|| InvalidEvent("JSON, but no object".to_owned()))?;
+        let document = Object::parse(bytes).map_err(|error| InvalidEvent(error.to_string()))?;
+        let document = document.ok_or_else(|| InvalidEvent("JSON, but no object".to_owned()))?;
         let envelope = document.get("envelope").and_then(Raw::as_object);
         let shape = if envelope.is_some() {
             Shape::Nested

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::raw::{Raw, unescape};
-use super::scan::Scanner;
+use super::scan::{JsonError, Scanner, Span};
 
 /// An object's members in their order, repeats included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Object {
 struct Member {
     /// The key as it was written, with its quotes.
     key: Bytes,
+    /// Whether the key has escapes, and so may be another than it looks.
+    is_escaped: bool,
     value: Raw,
 }
 
@@ -28,10 +30,27 @@ impl Object {
         Self { members: Vec::new(), source: None }
     }
 
+    /// Checks that the bytes are one JSON value of at most 100 levels, and splits it; `None` when it is
+    /// no object.
+    ///
+    /// # Errors
+    /// Names the first byte that is wrong.
+    pub fn parse(bytes: &Bytes) -> Result<Option<Self>, JsonError> {
+        let mut members = Vec::new();
+        let text = Scanner::document(bytes, |key, value| {
+            if members.is_empty() {
+                members.reserve(24);
+            }
+            members.push(Member::of(bytes, key, value));
+        })?;
+        let is_object = bytes.get(text.start) == Some(&b'{');
+        Ok(is_object.then(|| Self { members, source: Some(bytes.slice(text)) }))
+    }
+
     /// Splits text that was checked; `None` when it is no object.
     pub(super) fn split(text: &Bytes) -> Option<Self> {
-        let mut members = Vec::with_capacity(24);
-        walk(text, |member| members.push(member))?;
+        let mut members = Vec::with_capacity(8);
+        walk(text, |key, value| members.push(Member::of(text, key, value)))?;
         Some(Self { members, source: Some(text.clone()) })
     }
 
@@ -39,12 +58,12 @@ impl Object {
     /// off the others.
     pub(super) fn find(text: &Bytes, key: &str) -> Option<Raw> {
         let mut found = None;
-        walk(text, |member| {
-            if member.is(key) {
-                found = Some(member.value);
+        walk(text, |name, value| {
+            if is_key(&text[name], key) {
+                found = Some(value);
             }
         })?;
-        found
+        found.map(|value| Raw::checked(text.slice(value)))
     }
 
     /// A member's value; the last one where the key is repeated, as most readers take it.
@@ -57,7 +76,7 @@ impl Object {
         match self.members.iter_mut().rev().find(|member| member.is(key)) {
             Some(member) if member.value == value => return,
             Some(member) => member.value = value,
-            None => self.members.push(Member { key: Raw::of(key).to_bytes(), value }),
+            None => self.members.push(Member::new(Raw::of(key).to_bytes(), value)),
         }
         self.source = None;
     }
@@ -127,54 +146,54 @@ impl<'k> FromIterator<(&'k str, Raw)> for Object {
 pub(super) fn pick<const N: usize>(text: &Bytes, keys: [&str; N]) -> [Option<Raw>; N] {
     let mut found = [const { None }; N];
     // Of text that is no object there is nothing to pick.
-    let _ = walk(text, |member| {
-        if let Some(at) = keys.iter().position(|key| member.is(key)) {
-            found[at] = Some(member.value);
+    let _ = walk(text, |name, value| {
+        if let Some(at) = keys.iter().position(|key| is_key(&text[name.clone()], key)) {
+            found[at] = Some(value);
         }
     });
-    found
+    found.map(|value| value.map(|value| Raw::checked(text.slice(value))))
 }
 
-/// Hands over each member of an object in turn; `None` when the text is none.
-fn walk(text: &Bytes, mut each: impl FnMut(Member)) -> Option<()> {
+/// Says where each key, with its quotes, and each value of an object stands; `None` when the text, which
+/// was checked, is none.
+fn walk(text: &Bytes, each: impl FnMut(Span, Span)) -> Option<()> {
     if text.first() != Some(&b'{') {
         return None;
     }
-    let mut scanner = Scanner::new(text);
-    scanner.at = 1;
-    loop {
-        scanner.space();
-        match scanner.peek()? {
-            b'}' => return Some(()),
-            b',' => scanner.at += 1,
-            _ => {
-                let key_start = scanner.at;
-                scanner.string().ok()?;
-                let key = text.slice(key_start..scanner.at);
-                scanner.space();
-                scanner.expect(b':', "").ok()?;
-                scanner.space();
-                let start = scanner.at;
-                scanner.value(1).ok()?;
-                each(Member { key, value: Raw::checked(text.slice(start..scanner.at)) });
-            }
-        }
-    }
+    Scanner::new(text).object(0, each).ok()
+}
+
+/// Whether this key, with its quotes, is that name.
+fn is_key(quoted: &[u8], name: &str) -> bool {
+    let inner = inner(quoted);
+    inner == name.as_bytes() || (inner.contains(&b'\\') && unescaped(inner) == name)
+}
+
+fn inner(quoted: &[u8]) -> &[u8] {
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
+}
+
+fn unescaped(inner: &[u8]) -> String {
+    unescape(&String::from_utf8_lossy(inner))
 }
 
 // === impl Member ===
 
 impl Member {
-    fn inner(&self) -> &[u8] {
-        self.key.get(1..self.key.len().saturating_sub(1)).unwrap_or_default()
+    fn new(key: Bytes, value: Raw) -> Self {
+        Self { is_escaped: key.contains(&b'\\'), key, value }
     }
 
-    fn is(&self, key: &str) -> bool {
-        let inner = self.inner();
-        if inner.contains(&b'\\') { self.name() == key } else { inner == key.as_bytes() }
+    fn of(text: &Bytes, key: Span, value: Span) -> Self {
+        Self::new(text.slice(key), Raw::checked(text.slice(value)))
+    }
+
+    fn is(&self, name: &str) -> bool {
+        let inner = inner(&self.key);
+        if self.is_escaped { unescaped(inner) == name } else { inner == name.as_bytes() }
     }
 
     fn name(&self) -> String {
-        unescape(&String::from_utf8_lossy(self.inner()))
+        unescaped(inner(&self.key))
     }
 }

@@ -23,8 +23,7 @@ impl Raw {
     /// # Errors
     /// Names the first byte that is wrong.
     pub fn parse(bytes: &Bytes) -> Result<Self, JsonError> {
-        let (start, end) = Scanner::document(bytes)?;
-        Ok(Self(bytes.slice(start..end)))
+        Ok(Self(bytes.slice(Scanner::document(bytes, |_, _| {})?)))
     }
 
     /// The JSON of a value. A type that cannot be JSON (a map with keys that are no strings) is `null`.
@@ -97,21 +96,10 @@ impl Raw {
         if self.0.first() != Some(&b'[') {
             return None;
         }
-        let mut scanner = Scanner::new(&self.0);
-        scanner.at = 1;
         let mut values = Vec::new();
-        loop {
-            scanner.space();
-            match scanner.peek()? {
-                b']' => return Some(values),
-                b',' => scanner.at += 1,
-                _ => {
-                    let start = scanner.at;
-                    scanner.value(1).ok()?;
-                    values.push(Self(self.0.slice(start..scanner.at)));
-                }
-            }
-        }
+        let each = |value| values.push(Self(self.0.slice(value)));
+        Scanner::new(&self.0).array(0, each).ok()?;
+        Some(values)
     }
 
     /// The member of the object this is; the last one where a key is repeated.

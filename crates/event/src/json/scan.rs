@@ -13,6 +13,9 @@ pub struct JsonError {
     pub what: &'static str,
 }
 
+/// Where something stands in a text.
+pub(super) type Span = std::ops::Range<usize>;
+
 /// A position in bytes that are known to be UTF-8.
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
@@ -26,22 +29,22 @@ impl<'a> Scanner<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// Checks that the bytes are one value and nothing else; gives the range of the value.
-    pub(super) fn document(bytes: &'a [u8]) -> Result<(usize, usize), JsonError> {
+    /// Checks that the bytes are one value and nothing else; gives the range of the value. When it is an
+    /// object, hands over each of its members on the way.
+    pub(super) fn document(bytes: &'a [u8], member: impl FnMut(Span, Span)) -> Result<Span, JsonError> {
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(JsonError { offset: error.valid_up_to(), what: "bytes that are not UTF-8" });
         }
         let mut scanner = Self::new(bytes);
         scanner.space();
         let start = scanner.at;
-        scanner.value(0)?;
+        match scanner.peek() {
+            Some(b'{') => scanner.object(0, member)?,
+            _ => scanner.value(0)?,
+        }
         let end = scanner.at;
         scanner.space();
-        if scanner.at == bytes.len() {
-            Ok((start, end))
-        } else {
-            Err(scanner.error("something after the end"))
-        }
+        if scanner.at == bytes.len() { Ok(start..end) } else { Err(scanner.error("something after the end")) }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -69,8 +72,8 @@ impl<'a> Scanner<'a> {
     /// One value at `depth` open arrays and objects; stands behind it afterwards.
     pub(super) fn value(&mut self, depth: usize) -> Result<(), JsonError> {
         match self.peek() {
-            Some(b'{') => self.nested(depth, b'}', true),
-            Some(b'[') => self.nested(depth, b']', false),
+            Some(b'{') => self.object(depth, |_, _| {}),
+            Some(b'[') => self.array(depth, |_| {}),
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word(b"true"),
@@ -81,35 +84,73 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object (`keyed`) or an array. The depth limit also bounds the recursion.
-    fn nested(&mut self, depth: usize, close: u8, keyed: bool) -> Result<(), JsonError> {
+    /// An object; hands over where each key, with its quotes, and each value stand. The depth limit also
+    /// bounds the recursion.
+    pub(super) fn object(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(Span, Span),
+    ) -> Result<(), JsonError> {
+        if self.opens_and_closes(depth, b'}')? {
+            return Ok(());
+        }
+        loop {
+            let key = self.at;
+            self.string()?;
+            let key = key..self.at;
+            self.space();
+            self.expect(b':', "no colon after a key")?;
+            self.space();
+            let value = self.at;
+            self.value(depth + 1)?;
+            member(key, value..self.at);
+            if self.ends(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An array; hands over where each value stands.
+    pub(super) fn array(&mut self, depth: usize, mut each: impl FnMut(Span)) -> Result<(), JsonError> {
+        if self.opens_and_closes(depth, b']')? {
+            return Ok(());
+        }
+        loop {
+            let value = self.at;
+            self.value(depth + 1)?;
+            each(value..self.at);
+            if self.ends(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Steps into an object or array; whether it is an empty one, and over.
+    fn opens_and_closes(&mut self, depth: usize, close: u8) -> Result<bool, JsonError> {
         if depth >= MAX_DEPTH {
             return Err(self.error("more than 100 levels"));
         }
         self.at += 1;
         self.space();
-        if self.peek() == Some(close) {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            if keyed {
-                self.string()?;
+        let over = self.peek() == Some(close);
+        self.at += usize::from(over);
+        Ok(over)
+    }
+
+    /// Behind a member or an element: whether that was the last.
+    fn ends(&mut self, close: u8) -> Result<bool, JsonError> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
                 self.space();
-                self.expect(b':', "no colon after a key")?;
-                self.space();
+                Ok(false)
             }
-            self.value(depth + 1)?;
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(byte) if byte == close => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return Err(self.error("neither a comma nor the end")),
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(true)
             }
-            self.space();
+            _ => Err(self.error("neither a comma nor the end")),
         }
     }
 
@@ -117,6 +158,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn string(&mut self) -> Result<(), JsonError> {
         self.expect(b'"', "no string")?;
         loop {
+            self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -126,8 +168,7 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(0..=0x1f) => return Err(self.error("a control character in a string")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.error("a control character in a string")),
                 None => return Err(self.error("the end inside a string")),
             }
         }
@@ -197,4 +238,27 @@ impl<'a> Scanner<'a> {
         }
         Err(self.error("an unknown word"))
     }
+}
+
+/// How many bytes stand before the next quote, backslash or control character: most of what an event
+/// is made of, so eight are looked at at once.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte below a bound is set; a borrow can only spoil bytes behind the first
+    // such one, and the first is all that counts.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH;
+    let mut rest = bytes;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let special = below(word, 0x20)
+            | below(word ^ (ONES * u64::from(b'"')), 1)
+            | below(word ^ (ONES * u64::from(b'\\')), 1);
+        if special != 0 {
+            return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    bytes.len() - rest.len() + rest.iter().position(special).unwrap_or(rest.len())
 }

@@ -56,6 +56,23 @@ fn errors_name_the_byte() {
     }
 }
 
+/// Eight bytes are looked at at once: each place of each special byte must be found, whatever is behind.
+#[test]
+fn a_string_ends_at_its_quote_wherever_that_stands() {
+    for length in 0..40 {
+        for fill in ['a', '!', '#', '[', ']', '\u{7f}', 'é'] {
+            let text = format!("\"{}\"", String::from(fill).repeat(length));
+            assert!(parse(&text).is_ok(), "{text}");
+            assert!(parse(&format!("[{text},1]")).is_ok(), "{text}");
+            for bad in ["\u{0}", "\u{1f}", "\\", "\n"] {
+                let text = format!("\"{}{bad}", String::from(fill).repeat(length));
+                let at = 1 + length * fill.len_utf8() + usize::from(bad == "\\");
+                assert_eq!(parse(&format!("{text}é       \"")).unwrap_err().offset, at, "{text:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_hundred_levels_are_taken_and_one_more_is_not() {
     let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
