@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::json::{Object, Raw};
+use crate::json::{Object, Raw, string};
 use crate::view::{Annotation, AuthView, Candidate, EgressKind, MessageView, Step};
 
 /// How an event is laid out in JSON.
@@ -79,10 +79,10 @@ impl Event {
     pub fn decode(bytes: &Bytes) -> Result<Self, InvalidEvent> {
         let document = Object::parse(bytes).map_err(|error| InvalidEvent(error.to_string()))?;
         let document = document.ok_or_else(|| InvalidEvent("JSON, but no object".to_owned()))?;
-        let envelope = document.get("envelope").and_then(Raw::as_object);
+        let envelope = document.get("envelope").and_then(|raw| raw.as_object());
         let shape = if envelope.is_some() {
             Shape::Nested
-        } else if document.get("source").is_some_and(Raw::is_object) {
+        } else if document.look("source").is_some_and(|text| text.first() == Some(&b'{')) {
             Shape::V1
         } else {
             Shape::Flat
@@ -110,9 +110,9 @@ impl Event {
     /// A member by its name in the flat shape, wherever this shape keeps it. In the older shapes
     /// `annotations`, `candidates` and `errors` may also stand in `payload`.
     pub fn member(&self, name: &str) -> Option<Raw> {
-        let beside = || self.document.get(name).cloned();
+        let beside = || self.document.get(name);
         let found = match &self.envelope {
-            Some(envelope) if ENVELOPE_MEMBERS.contains(&name) => envelope.get(name).cloned().or_else(beside),
+            Some(envelope) if ENVELOPE_MEMBERS.contains(&name) => envelope.get(name).or_else(beside),
             _ => beside(),
         };
         let in_payload = self.shape != Shape::Flat
@@ -138,7 +138,7 @@ impl Event {
 
     /// `type`, or an empty text.
     pub fn kind(&self) -> Cow<'_, str> {
-        self.document.get("type").and_then(Raw::as_str).unwrap_or_default()
+        self.document.look("type").and_then(string).unwrap_or_default()
     }
 
     /// `source`; for Envelope v1 its platform.
@@ -177,7 +177,7 @@ impl Event {
     pub fn user_id(&self) -> Option<String> {
         let named = self.text("userId");
         match self.shape {
-            Shape::V1 => named.or_else(|| self.member("user")?.get("id").as_ref().and_then(not_blank)),
+            Shape::V1 => named.or_else(|| not_blank(self.member("user")?.get("id")?.as_bytes())),
             _ => named,
         }
     }
@@ -185,7 +185,7 @@ impl Event {
     /// Where an answer goes: `egress.destination`, else `egressDestination`; blank is none.
     pub fn egress_destination(&self) -> Option<String> {
         let inner = self.member("egress").and_then(|egress| egress.get("destination"));
-        inner.as_ref().and_then(not_blank).or_else(|| self.text("egressDestination"))
+        inner.and_then(|raw| not_blank(raw.as_bytes())).or_else(|| self.text("egressDestination"))
     }
 
     /// How an answer is said: `egress.type`, `chat` where none stands; `None` for a word we do not know.
@@ -203,7 +203,7 @@ impl Event {
 
     /// `payload`.
     pub fn payload(&self) -> Option<Raw> {
-        self.document.get("payload").cloned()
+        self.document.get("payload")
     }
 
     /// The candidates that can be read; others are left alone.
@@ -253,11 +253,16 @@ impl Event {
     }
 
     fn v1_source(&self, key: &str) -> Option<String> {
-        self.document.get("source")?.get(key).as_ref().and_then(not_blank)
+        not_blank(self.document.get("source")?.get(key)?.as_bytes())
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.member(name).as_ref().and_then(not_blank)
+        let beside = || self.document.look(name);
+        let found = match &self.envelope {
+            Some(envelope) if ENVELOPE_MEMBERS.contains(&name) => envelope.look(name).or_else(beside),
+            _ => beside(),
+        };
+        not_blank(found?)
     }
 
     fn list<T>(&self, name: &str, read: impl Fn(&Raw) -> Option<T>) -> Vec<T> {
@@ -266,8 +271,8 @@ impl Event {
     }
 }
 
-fn not_blank(raw: &Raw) -> Option<String> {
-    raw.as_str().filter(|text| !text.trim().is_empty()).map(Cow::into_owned)
+fn not_blank(text: &[u8]) -> Option<String> {
+    string(text).filter(|text| !text.trim().is_empty()).map(Cow::into_owned)
 }
 
 #[cfg(test)]

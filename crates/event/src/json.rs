@@ -11,6 +11,7 @@ mod scan;
 
 pub use object::Object;
 pub use raw::Raw;
+pub(crate) use raw::string;
 pub use scan::{JsonError, MAX_DEPTH};
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn truncated(value: &Raw, path: &[&str]) -> Option<Raw> {
         return Some([("truncated", Raw::of(&true))].into_iter().collect::<Object>().to_raw());
     };
     let mut object = value.as_object()?;
-    let changed = truncated(object.get(member)?, rest)?;
+    let changed = truncated(&object.get(member)?, rest)?;
     object.set(member, changed);
     Some(object.to_raw())
 }

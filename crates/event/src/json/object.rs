@@ -6,20 +6,27 @@ use super::raw::{Raw, unescape};
 use super::scan::{JsonError, Scanner, Span};
 
 /// An object's members in their order, repeats included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A member is two places in a text, so splitting copies and counts nothing, and looking one up reads
+/// little memory.
+#[derive(Debug, Clone)]
 pub struct Object {
+    /// What this was split from.
+    text: Bytes,
+    /// Keys and values that were set since. Their places go on where those of the text end.
+    added: Vec<u8>,
     members: Vec<Member>,
-    /// The text this was split from, until something changes.
-    source: Option<Bytes>,
+    /// Whether it is no longer what the text says.
+    is_changed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Member {
     /// The key as it was written, with its quotes.
-    key: Bytes,
+    key: Span,
     /// Whether the key has escapes, and so may be another than it looks.
     is_escaped: bool,
-    value: Raw,
+    value: Span,
 }
 
 // === impl Object ===
@@ -27,7 +34,7 @@ struct Member {
 impl Object {
     /// `{}`.
     pub fn new() -> Self {
-        Self { members: Vec::new(), source: None }
+        Self { text: Bytes::from_static(b"{}"), added: Vec::new(), members: Vec::new(), is_changed: false }
     }
 
     /// Checks that the bytes are one JSON value of at most 100 levels, and splits it; `None` when it is
@@ -36,22 +43,24 @@ impl Object {
     /// # Errors
     /// Names the first byte that is wrong.
     pub fn parse(bytes: &Bytes) -> Result<Option<Self>, JsonError> {
-        let mut members = Vec::new();
-        let text = Scanner::document(bytes, |key, value| {
-            if members.is_empty() {
-                members.reserve(24);
+        let mut members = Vec::with_capacity(24);
+        let value = Scanner::document(bytes, |key, value| members.push(Member::of(bytes, key, value)))?;
+        if bytes.get(value.start) != Some(&b'{') {
+            return Ok(None);
+        }
+        for member in &mut members {
+            for place in [&mut member.key, &mut member.value] {
+                *place = place.start - value.start..place.end - value.start;
             }
-            members.push(Member::of(bytes, key, value));
-        })?;
-        let is_object = bytes.get(text.start) == Some(&b'{');
-        Ok(is_object.then(|| Self { members, source: Some(bytes.slice(text)) }))
+        }
+        Ok(Some(Self { text: bytes.slice(value), added: Vec::new(), members, is_changed: false }))
     }
 
     /// Splits text that was checked; `None` when it is no object.
     pub(super) fn split(text: &Bytes) -> Option<Self> {
         let mut members = Vec::with_capacity(8);
         walk(text, |key, value| members.push(Member::of(text, key, value)))?;
-        Some(Self { members, source: Some(text.clone()) })
+        Some(Self { text: text.clone(), added: Vec::new(), members, is_changed: false })
     }
 
     /// One member of text that was checked, the last one where the key is repeated, without splitting
@@ -67,32 +76,52 @@ impl Object {
     }
 
     /// A member's value; the last one where the key is repeated, as most readers take it.
-    pub fn get(&self, key: &str) -> Option<&Raw> {
-        self.members.iter().rev().find(|member| member.is(key)).map(|member| &member.value)
+    pub fn get(&self, key: &str) -> Option<Raw> {
+        let value = self.place(key)?;
+        Some(Raw::checked(match self.added_place(value) {
+            Some(place) => Bytes::copy_from_slice(self.added.get(place).unwrap_or_default()),
+            None => self.text.slice(value.clone()),
+        }))
+    }
+
+    /// The text of a member's value, without taking a share in it.
+    pub(crate) fn look(&self, key: &str) -> Option<&[u8]> {
+        self.place(key).map(|value| self.at(value))
     }
 
     /// Sets a member: where it stood, the last one where the key is repeated, else at the end.
+    #[expect(clippy::needless_pass_by_value, reason = "what is set is made for it")]
     pub fn set(&mut self, key: &str, value: Raw) {
-        match self.members.iter_mut().rev().find(|member| member.is(key)) {
-            Some(member) if member.value == value => return,
-            Some(member) => member.value = value,
-            None => self.members.push(Member::new(Raw::of(key).to_bytes(), value)),
+        let known = self.members.iter().rposition(|member| self.is(member, key));
+        let same = known
+            .and_then(|at| self.members.get(at))
+            .is_some_and(|member| self.at(&member.value) == value.as_bytes());
+        if same {
+            return;
         }
-        self.source = None;
+        let value = self.add(value.as_bytes());
+        match known.and_then(|at| self.members.get_mut(at)) {
+            Some(member) => member.value = value,
+            None => {
+                let key = self.add(Raw::of(key).as_bytes());
+                let is_escaped = self.at(&key).contains(&b'\\');
+                self.members.push(Member { key, is_escaped, value });
+            }
+        }
+        self.is_changed = true;
     }
 
     /// Removes every member with this key.
     pub fn remove(&mut self, key: &str) {
-        let before = self.members.len();
-        self.members.retain(|member| !member.is(key));
-        if self.members.len() != before {
-            self.source = None;
+        while let Some(at) = self.members.iter().rposition(|member| self.is(member, key)) {
+            self.members.remove(at);
+            self.is_changed = true;
         }
     }
 
     /// Keys (unescaped) and values, in order, repeats included.
-    pub fn iter(&self) -> impl Iterator<Item = (String, &Raw)> {
-        self.members.iter().map(|member| (member.name(), &member.value))
+    pub fn iter(&self) -> impl Iterator<Item = (String, &[u8])> {
+        self.members.iter().map(|member| (unescaped(inner(self.at(&member.key))), self.at(&member.value)))
     }
 
     /// Whether there are no members.
@@ -102,19 +131,19 @@ impl Object {
 
     /// The text: the very bytes it was read from where nothing changed.
     pub fn encode(&self) -> Bytes {
-        if let Some(source) = &self.source {
-            return source.clone();
+        if !self.is_changed {
+            return self.text.clone();
         }
-        let size: usize = self.members.iter().map(|m| m.key.len() + m.value.as_bytes().len() + 2).sum();
+        let size: usize = self.members.iter().map(|m| m.key.len() + m.value.len() + 2).sum();
         let mut out = Vec::with_capacity(size + 2);
         out.push(b'{');
         for (n, member) in self.members.iter().enumerate() {
             if n > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(&member.key);
+            out.extend_from_slice(self.at(&member.key));
             out.push(b':');
-            out.extend_from_slice(member.value.as_bytes());
+            out.extend_from_slice(self.at(&member.value));
         }
         out.push(b'}');
         out.into()
@@ -124,6 +153,39 @@ impl Object {
     pub fn to_raw(&self) -> Raw {
         Raw::checked(self.encode())
     }
+
+    /// Where a member's value stands; the last one where the key is repeated.
+    fn place(&self, key: &str) -> Option<&Span> {
+        self.members.iter().rev().find(|member| self.is(member, key)).map(|member| &member.value)
+    }
+
+    fn is(&self, member: &Member, name: &str) -> bool {
+        if member.is_escaped {
+            return unescaped(inner(self.at(&member.key))) == name;
+        }
+        // Most keys differ in length: those are told apart without looking at the text.
+        member.key.len() == name.len() + 2 && inner(self.at(&member.key)) == name.as_bytes()
+    }
+
+    fn at(&self, place: &Span) -> &[u8] {
+        match self.added_place(place) {
+            Some(place) => self.added.get(place),
+            None => self.text.get(place.clone()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The place within what was added; `None` when it is in the text.
+    fn added_place(&self, place: &Span) -> Option<Span> {
+        let start = place.start.checked_sub(self.text.len())?;
+        Some(start..start + place.len())
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Span {
+        let start = self.text.len() + self.added.len();
+        self.added.extend_from_slice(bytes);
+        start..start + bytes.len()
+    }
 }
 
 impl Default for Object {
@@ -131,6 +193,15 @@ impl Default for Object {
         Self::new()
     }
 }
+
+impl PartialEq for Object {
+    /// Whether both have the same text.
+    fn eq(&self, other: &Self) -> bool {
+        self.encode() == other.encode()
+    }
+}
+
+impl Eq for Object {}
 
 impl<'k> FromIterator<(&'k str, Raw)> for Object {
     fn from_iter<I: IntoIterator<Item = (&'k str, Raw)>>(members: I) -> Self {
@@ -180,20 +251,8 @@ fn unescaped(inner: &[u8]) -> String {
 // === impl Member ===
 
 impl Member {
-    fn new(key: Bytes, value: Raw) -> Self {
-        Self { is_escaped: key.contains(&b'\\'), key, value }
-    }
-
-    fn of(text: &Bytes, key: Span, value: Span) -> Self {
-        Self::new(text.slice(key), Raw::checked(text.slice(value)))
-    }
-
-    fn is(&self, name: &str) -> bool {
-        let inner = inner(&self.key);
-        if self.is_escaped { unescaped(inner) == name } else { inner == name.as_bytes() }
-    }
-
-    fn name(&self) -> String {
-        unescaped(inner(&self.key))
+    fn of(text: &[u8], key: Span, value: Span) -> Self {
+        let is_escaped = text.get(key.clone()).unwrap_or_default().contains(&b'\\');
+        Self { key, is_escaped, value }
     }
 }

@@ -49,9 +49,7 @@ impl Raw {
     /// The string this is, unescaped; `None` when it is something else. A lone surrogate, which no
     /// UTF-8 text can hold, becomes U+FFFD.
     pub fn as_str(&self) -> Option<Cow<'_, str>> {
-        let inner = self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        let text = std::str::from_utf8(inner).ok()?;
-        if inner.contains(&b'\\') { Some(Cow::Owned(unescape(text))) } else { Some(Cow::Borrowed(text)) }
+        string(&self.0)
     }
 
     /// The number this is, as nearly as an `f64` holds it.
@@ -131,6 +129,13 @@ impl Serialize for Raw {
             serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
     }
+}
+
+/// The string that a text which was checked is, unescaped.
+pub(crate) fn string(text: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let text = std::str::from_utf8(inner).ok()?;
+    if inner.contains(&b'\\') { Some(Cow::Owned(unescape(text))) } else { Some(Cow::Borrowed(text)) }
 }
 
 /// Undoes the escapes of a string that was checked.

@@ -19,8 +19,14 @@ fn what_did_not_change_is_given_back_byte_for_byte() {
         object.encode(),
         r#"{"a":1.0e400,"a":-0,"\u0062":[ 1 , "\ud800" ],"n":123456789012345678901234567890,"c":"x"}"#
     );
+    assert_eq!(object.get("c").unwrap().as_bytes(), b"\"x\"");
+    object.set("b", Raw::of(&1));
     object.remove("a");
     assert_eq!(object.iter().map(|(k, _)| k).collect::<Vec<_>>(), ["b", "n", "c"]);
+    assert_eq!(object.encode(), r#"{"\u0062":1,"n":123456789012345678901234567890,"c":"x"}"#);
+    assert_eq!(parse(&format!(" {text} ")).unwrap().as_object().unwrap().encode(), text);
+    let spaced = Object::parse(&Bytes::from(format!("\n {text}\t"))).unwrap().unwrap();
+    assert_eq!((spaced.encode(), spaced.get("a").unwrap().as_bytes()), (Bytes::from(text), &b"-0"[..]));
 }
 
 #[test]
