@@ -70,16 +70,19 @@ pub struct Oddities {
 pub struct Normalizer {
     config: NormalizerConfig,
     entropy: Arc<dyn Entropy>,
-    conversations: HashMap<Arc<str>, Conversation>,
+    /// Where each channel that is known stands in `conversations`.
+    places: HashMap<Arc<str>, usize>,
+    conversations: Vec<Conversation>,
     no_conversation: Arc<str>,
     own_user_id: Option<String>,
     oddities: Oddities,
 }
 
 /// What is known of a channel.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 struct Conversation {
-    room_id: Option<String>,
+    name: Arc<str>,
+    room_id: String,
 }
 
 /// What every event needs of its line.
@@ -89,6 +92,8 @@ struct Subject<'a> {
     identity: Identity<'a>,
     /// The channel, lower case.
     channel: Option<Cow<'a, str>>,
+    /// The channel's place among those that are known.
+    conversation: Option<usize>,
     sent_at: Option<Timestamp>,
     received_at: Timestamp,
     /// The line's bytes in base64, when they are not UTF-8.
@@ -103,7 +108,8 @@ impl Normalizer {
         Self {
             config,
             entropy,
-            conversations: HashMap::new(),
+            places: HashMap::new(),
+            conversations: Vec::new(),
             no_conversation: PLATFORM.into(),
             own_user_id: None,
             oddities: Oddities::default(),
@@ -117,36 +123,54 @@ impl Normalizer {
 
     /// The event of a line. `line` is where the message was read from.
     pub fn line(&mut self, message: &Message<'_>, line: Line<'_>, received_at: Timestamp) -> Inbound {
-        let tags = TagSet::read(message.tags());
-        let base64 = self.kept_bytes(line);
-        let tags = &tags;
-        let sender = Sender::of(message, tags);
+        let mut unescaped = Vec::new();
+        let tags = &TagSet::read(message.tags(), &mut unescaped);
+        // A message that borrows all of the line's bytes shows that they are UTF-8.
+        let is_utf8 = std::ptr::eq(message.line().as_bytes(), line.bytes());
+        let base64 = if is_utf8 { None } else { self.kept_bytes(line) };
         let channel = message.param(0).filter(|param| param.starts_with('#')).map(lower_case);
-        let sent_at = tags.get("tmi-sent-ts").and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis);
-        let identity = Identity::of(message, tags);
-        let subject = Subject { sender, identity, channel, sent_at, received_at, base64, tags };
-        self.learn(message, &subject);
-        if message.is("PRIVMSG") { self.chat(message, &subject) } else { self.external(message, &subject) }
+        let subject = Subject {
+            sender: Sender::of(message, tags),
+            identity: Identity::of(message, tags),
+            conversation: self.conversation(channel.as_deref(), tags.get("room-id")),
+            channel,
+            sent_at: tags.get("tmi-sent-ts").and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis),
+            received_at,
+            base64,
+            tags,
+        };
+        if message.is("PRIVMSG") {
+            return self.chat(message, &subject);
+        }
+        if message.is("GLOBALUSERSTATE") {
+            self.own_user_id = tags.get("user-id").map(str::to_owned).or(self.own_user_id.take());
+        }
+        self.external(message, &subject)
     }
 
     /// The event of a message of our own, which Twitch does not send back. The line is the USERSTATE
     /// by which it was taken, and tells how we look.
     pub fn own(&mut self, userstate: &Message<'_>, own: &Own, received_at: Timestamp) -> Inbound {
-        let tags = TagSet::read(userstate.tags());
-        let tags = &tags;
-        let mut sender = Sender::of(userstate, tags);
-        sender.login = self.config.own_login.clone().map(Cow::Owned);
-        sender.id = self.own_user_id.clone().map(Cow::Owned);
+        let mut unescaped = Vec::new();
+        let tags = &TagSet::read(userstate.tags(), &mut unescaped);
+        let conversation = self.conversation(Some(&own.channel), None);
         let subject = Subject {
-            sender,
+            sender: Sender {
+                id: self.own_user_id.as_deref(),
+                login: self.config.own_login.as_deref(),
+                shown: tags.get("display-name"),
+            },
             identity: Identity::of_own(own),
             channel: Some(Cow::Borrowed(&*own.channel)),
+            conversation,
             sent_at: None,
             received_at,
             base64: None,
             tags,
         };
-        self.own_chat(&subject, own)
+        let (event, bad_emotes) = self.write_chat(&subject, &own.text, own.is_action, true);
+        self.oddities.bad_emotes += bad_emotes;
+        event
     }
 
     /// The event of bytes that are no IRC message.
@@ -164,26 +188,27 @@ impl Normalizer {
         Some(STANDARD.encode(line.bytes()))
     }
 
-    /// Remembers what later lines do not tell: rooms' ids, and our own id.
-    fn learn(&mut self, message: &Message<'_>, subject: &Subject<'_>) {
-        if message.is("GLOBALUSERSTATE") {
-            self.own_user_id = subject.tags.get("user-id").map(str::to_owned).or(self.own_user_id.take());
-        }
-        let (Some(channel), Some(room_id)) = (subject.channel.as_deref(), subject.tags.get("room-id")) else {
-            return;
-        };
-        if let Some(known) = self.conversations.get_mut(channel) {
-            if known.room_id.as_deref() != Some(room_id) {
-                known.room_id = Some(room_id.to_owned());
+    /// The place of a channel that is known, or is now: rooms' ids are remembered, as later lines do
+    /// not tell them.
+    fn conversation(&mut self, channel: Option<&str>, room_id: Option<&str>) -> Option<usize> {
+        let channel = channel?;
+        if let Some(at) = self.places.get(channel).copied() {
+            let known = self.conversations.get_mut(at)?;
+            if room_id.is_some_and(|room_id| known.room_id != room_id) {
+                known.room_id.clear();
+                known.room_id.push_str(room_id.unwrap_or_default());
             }
-        } else if self.conversations.len() < MAX_CONVERSATIONS {
-            let conversation = Conversation { room_id: Some(room_id.to_owned()) };
-            self.conversations.insert(channel.into(), conversation);
+            return Some(at);
         }
+        let room_id = room_id.filter(|_| self.conversations.len() < MAX_CONVERSATIONS)?.to_owned();
+        let (name, at) = (Arc::<str>::from(channel), self.conversations.len());
+        self.conversations.push(Conversation { name: Arc::clone(&name), room_id });
+        self.places.insert(name, at);
+        Some(at)
     }
 
     fn is_own(&self, sender: &Sender<'_>) -> bool {
-        match (&self.config.own_login, &sender.login) {
+        match (&self.config.own_login, sender.login) {
             (Some(own), Some(login)) => own.eq_ignore_ascii_case(login),
             _ => false,
         }
@@ -197,7 +222,7 @@ impl Normalizer {
         content: Content<'_>,
     ) -> Inbound {
         let channel = subject.channel.as_deref();
-        let known = channel.and_then(|channel| self.conversations.get_key_value(channel));
+        let known = subject.conversation.and_then(|at| self.conversations.get(at));
         let draft = Draft {
             id: self.entropy.uuid(),
             correlation_id: self.entropy.uuid(),
@@ -207,9 +232,9 @@ impl Normalizer {
             source: SOURCE,
             platform: PLATFORM,
             channel,
-            channel_id: subject.tags.get("room-id").or(known.and_then(|(_, known)| known.room_id.as_deref())),
-            user_id: subject.sender.id.as_deref(),
-            user_login: subject.sender.login.as_deref(),
+            channel_id: subject.tags.get("room-id").or(known.map(|known| &*known.room_id)),
+            user_id: subject.sender.id,
+            user_login: subject.sender.login,
             user_display_name: subject.sender.display_name(),
             egress: &self.config.egress,
             is_self,
@@ -220,7 +245,7 @@ impl Normalizer {
             body: draft.encode(self.config.shape),
             id: subject.identity.message_id.clone(),
             conversation: match (known, channel) {
-                (Some((name, _)), _) => Arc::clone(name),
+                (Some(known), _) => Arc::clone(&known.name),
                 (None, Some(channel)) => channel.into(),
                 (None, None) => Arc::clone(&self.no_conversation),
             },

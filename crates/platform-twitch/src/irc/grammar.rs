@@ -5,6 +5,7 @@
 //! tags counts. Twitch's own oddities (tags that are missing, empty or out of range) are the
 //! normaliser's to judge; here a line is either well formed or not.
 
+pub(crate) mod scan;
 mod tags;
 
 pub use tags::{Tags, escape, unescape};
@@ -183,12 +184,13 @@ impl<'a> Prefix<'a> {
     /// Takes a sender apart. A single word is a host when it has a dot, else a nickname.
     pub fn parse(text: &'a str) -> Self {
         let filled = |part: &'a str| (!part.is_empty()).then_some(part);
-        let (name, host) = match text.split_once('@') {
-            Some((name, host)) => (name, filled(host)),
+        let find = |text: &str, mark| scan::find(text.as_bytes(), mark, mark);
+        let (name, host) = match find(text, b'@') {
+            Some(at) => (&text[..at], filled(&text[at + 1..])),
             None => (text, None),
         };
-        match name.split_once('!') {
-            Some((nick, user)) => Self { nick: filled(nick), user: filled(user), host },
+        match find(name, b'!') {
+            Some(at) => Self { nick: filled(&name[..at]), user: filled(&name[at + 1..]), host },
             None if host.is_none() && name.contains('.') => Self { host: filled(name), ..Self::default() },
             None => Self { nick: filled(name), user: None, host },
         }

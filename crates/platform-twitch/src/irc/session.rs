@@ -10,6 +10,7 @@
 //! a line that nobody here knows is kept rather than lost.
 
 mod answers;
+mod channels;
 mod connection;
 mod join;
 mod lane;
@@ -33,9 +34,8 @@ use super::limits::{
     SENDS_PER_WINDOW_MODERATOR,
 };
 use super::outgoing::{Frame, Ticket};
+use channels::{Channels, Place};
 use connection::Phase;
-use join::Join;
-use lane::Lane;
 
 /// What a session is made from.
 #[derive(Debug)]
@@ -192,14 +192,8 @@ pub struct Session {
     joins: Budget,
     sends: Budget,
     sends_as_moderator: Budget,
-    channels: BTreeMap<Arc<str>, Channel>,
-    tickets: BTreeMap<Ticket, Arc<str>>,
-}
-
-#[derive(Debug)]
-struct Channel {
-    join: Join,
-    lane: Lane,
+    channels: Channels,
+    tickets: BTreeMap<Ticket, Place>,
 }
 
 // === impl Session ===
@@ -212,11 +206,6 @@ impl Session {
             // The name by which Twitch knows readers without an account.
             None => format!("justinfan{}", 10_000 + entropy.next_u64() % 80_000),
         };
-        let channels = config
-            .channels
-            .iter()
-            .map(|name| (Arc::clone(name), Channel { join: Join::new(now), lane: Lane::default() }))
-            .collect();
         Self {
             nick,
             entropy,
@@ -228,7 +217,7 @@ impl Session {
             joins: Budget::new(JOINS_PER_WINDOW, JOIN_WINDOW),
             sends: Budget::new(SENDS_PER_WINDOW, SEND_WINDOW),
             sends_as_moderator: Budget::new(SENDS_PER_WINDOW_MODERATOR, SEND_WINDOW),
-            channels,
+            channels: Channels::new(&config.channels, now),
             tickets: BTreeMap::new(),
             config,
         }
@@ -246,21 +235,20 @@ impl Session {
             Input::Withheld(ticket) => self.withheld(ticket, now, out),
             Input::Tick => self.tick(now, out),
         }
+        self.channels.settle();
     }
 
     /// When the next [`Input::Tick`] is due, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let channels =
-            self.channels.values().flat_map(|channel| [channel.lane.deadline(), channel.join.deadline()]);
-        let waits_for_budget =
-            self.is_online() && self.channels.values().any(|channel| channel.join.is_wanted());
+        let waits_for_budget = self.is_online() && self.channels.any_wanted();
         let joins = if waits_for_budget { self.joins.free_at() } else { None };
-        channels.chain([self.phase.deadline(), joins]).flatten().min()
+        [self.channels.deadline(), self.phase.deadline(), joins].into_iter().flatten().min()
     }
 
     /// Whether something could be said in this channel now.
     pub fn availability(&self, channel: &str, now: Instant) -> Availability {
-        let Some(state) = self.channels.get(channel).filter(|_| self.config.account.is_some()) else {
+        let place = self.channels.find(channel).filter(|_| self.config.account.is_some());
+        let Some(state) = place.and_then(|place| self.channels.get(place)) else {
             return Availability::Unserved;
         };
         if state.join.refusal().is_some() {

@@ -23,23 +23,41 @@ const MARK: char = '\u{034F}';
 /// The messages that carry this text, in order; none when nothing of it can be said.
 pub fn messages(text: &str) -> Vec<String> {
     let mut all = Vec::new();
+    if is_plain(text) {
+        push_line(text, &mut all);
+        return all;
+    }
     for line in text.split(['\r', '\n', '\u{2028}', '\u{2029}']) {
         let line: String =
             line.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-        let line = line.trim();
-        if let Some(action) = line.strip_prefix(ACTION) {
-            let parts = split(action, |_| MAX_TEXT_CHARS - ACTION.len());
-            all.extend(parts.into_iter().map(|part| format!("{ACTION}{part}")));
-        } else {
-            let parts = split(line, |rest| MAX_TEXT_CHARS - usize::from(needs_shield(rest)));
-            all.extend(
-                parts
-                    .into_iter()
-                    .map(|part| if needs_shield(part) { format!("{SHIELD}{part}") } else { part.to_owned() }),
-            );
-        }
+        push_line(&line, &mut all);
     }
     all
+}
+
+/// Whether there are no line breaks and no control characters, in one cheap look: texts with any
+/// character whose encoding begins as theirs do are not plain either.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, b| plain & (b >= 0x20) & (b != 0x7f) & (b != 0xc2) & (b != 0xe2))
+}
+
+/// The messages that carry one line.
+fn push_line(line: &str, all: &mut Vec<String>) {
+    let line = line.trim();
+    if let Some(action) = line.strip_prefix(ACTION) {
+        let parts = split(action, |_| MAX_TEXT_CHARS - ACTION.len());
+        all.extend(parts.into_iter().map(|part| format!("{ACTION}{part}")));
+    } else if line.len() < MAX_TEXT_CHARS && !line.is_empty() && !needs_shield(line) {
+        // Nearly every text: no more bytes than there may be characters, and nothing to hide.
+        all.push(line.to_owned());
+    } else {
+        let parts = split(line, |rest| MAX_TEXT_CHARS - usize::from(needs_shield(rest)));
+        all.extend(
+            parts
+                .into_iter()
+                .map(|part| if needs_shield(part) { format!("{SHIELD}{part}") } else { part.to_owned() }),
+        );
+    }
 }
 
 /// The same message with `marks` invisible marks at its end, or `None` when there is no room.

@@ -1,12 +1,20 @@
 //! Badges: `name/version` pairs, of which events carry the names.
 
+use crate::irc::grammar::scan;
+
 /// Names in the order in which they are shown.
 pub(super) fn names(badges: &str) -> Vec<&str> {
-    badges
-        .split(',')
-        .map(|badge| badge.split('/').next().unwrap_or(badge))
-        .filter(|name| !name.is_empty())
-        .collect()
+    let mut names = Vec::new();
+    let mut rest = badges;
+    while !rest.is_empty() {
+        let (badge, after) = scan::cut(rest, b',');
+        let (name, _) = scan::cut(badge, b'/');
+        if !name.is_empty() {
+            names.push(name);
+        }
+        rest = after;
+    }
+    names
 }
 
 #[cfg(test)]

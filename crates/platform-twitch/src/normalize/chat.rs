@@ -6,7 +6,6 @@ use chatbus_event::{ChatContent, Content, Value};
 use super::{CHAT_TYPE, Normalizer, Subject, badges, emotes, raw_members};
 use crate::irc::ctcp;
 use crate::irc::grammar::Message;
-use crate::irc::session::Own;
 
 type Members<'a> = Vec<(&'static str, Value<'a>)>;
 
@@ -16,19 +15,23 @@ impl Normalizer {
     pub(super) fn chat(&mut self, message: &Message<'_>, subject: &Subject<'_>) -> Inbound {
         let (text, is_action) = ctcp::action(message.param(1).unwrap_or_default());
         let is_self = self.is_own(&subject.sender);
-        self.write_chat(subject, text, is_action, is_self)
+        let (event, bad_emotes) = self.write_chat(subject, text, is_action, is_self);
+        self.oddities.bad_emotes += bad_emotes;
+        event
     }
 
-    pub(super) fn own_chat(&mut self, subject: &Subject<'_>, own: &Own) -> Inbound {
-        self.write_chat(subject, &own.text, own.is_action, true)
-    }
-
-    fn write_chat(&mut self, subject: &Subject<'_>, text: &str, is_action: bool, is_self: bool) -> Inbound {
+    /// The event, and how many of the ranges of its emotes were left out.
+    pub(super) fn write_chat(
+        &self,
+        subject: &Subject<'_>,
+        text: &str,
+        is_action: bool,
+        is_self: bool,
+    ) -> (Inbound, u64) {
         let tags = subject.tags;
         let badges = badges::names(tags.get("badges").unwrap_or_default());
         let has = |name: &str| badges.contains(&name);
         let (emotes, bad_emotes) = emotes::parse(tags.get("emotes").unwrap_or_default(), text);
-        self.oddities.bad_emotes += bad_emotes;
         let reply = reply(subject);
         let mut extra = extra(subject);
         let truths = [
@@ -40,7 +43,6 @@ impl Normalizer {
         if !reply.is_empty() {
             extra.push(("reply", Value::Object(&reply)));
         }
-        let pairs = tags.pairs();
         let raw = raw_members(None, subject.base64.as_deref());
         let content = ChatContent {
             message_id: &subject.identity.id,
@@ -52,18 +54,19 @@ impl Normalizer {
             badges: &badges,
             emotes: &emotes,
             extra: &extra,
-            tags: &pairs,
+            tags: tags.pairs(),
             raw: &raw,
             sent_at: subject.sent_at,
         };
-        self.finish(subject, CHAT_TYPE, is_self, Content::Chat(content))
+        (self.finish(subject, CHAT_TYPE, is_self, Content::Chat(content)), bad_emotes)
     }
 }
 
 /// What not every message has; absent where it is not so.
 fn extra<'a>(subject: &'a Subject<'_>) -> Members<'a> {
     let tags = subject.tags;
-    let mut members: Members<'a> = Vec::new();
+    // At least one of them is there nearly always, and hardly ever more than these.
+    let mut members: Members<'a> = Vec::with_capacity(8);
     members.extend(tags.number("bits").map(|bits| ("bits", Value::Number(bits))));
     for (key, tag) in [
         ("customRewardId", "custom-reward-id"),

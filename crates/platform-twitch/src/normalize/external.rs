@@ -70,7 +70,6 @@ impl Normalizer {
             payload.extend(host(message));
         }
         let line = message.line();
-        let pairs = tags.pairs();
         let raw = raw_members(Some(line), subject.base64.as_deref());
         let content = ExternalContent {
             id: &subject.identity.id,
@@ -79,7 +78,7 @@ impl Normalizer {
             version: VERSION,
             created_at: subject.sent_at.unwrap_or(subject.received_at),
             payload: &payload,
-            tags: &pairs,
+            tags: tags.pairs(),
             raw: &raw,
         };
         let is_self = self.is_own(&subject.sender);
@@ -107,10 +106,11 @@ impl Normalizer {
             raw: &raw,
         };
         let subject = Subject {
-            tags: &TagSet::default(),
+            tags: &TagSet::EMPTY,
             sender: Sender::default(),
             identity,
             channel: None,
+            conversation: None,
             sent_at: None,
             received_at,
             base64: None,
@@ -159,11 +159,7 @@ fn user<'a>(sender: &'a Sender<'_>) -> Members<'a> {
         return Vec::new();
     }
     let part = |key, text: Option<&'a str>| (key, Value::Text(text.unwrap_or_default()));
-    vec![
-        part("id", sender.id.as_deref()),
-        part("login", sender.login.as_deref()),
-        part("displayName", sender.display_name()),
-    ]
+    vec![part("id", sender.id), part("login", sender.login), part("displayName", sender.display_name())]
 }
 
 /// Whom or what a moderator's action hit, or whom a whisper is for.

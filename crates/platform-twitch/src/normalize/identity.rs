@@ -33,13 +33,13 @@ pub(super) struct Identity<'a> {
 // === impl Identity ===
 
 impl<'a> Identity<'a> {
-    pub(super) fn of(message: &Message<'_>, tags: &'a TagSet<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, tags: &TagSet<'a>) -> Self {
         if let Some(id) = tags.get("id") {
             let namespace = if message.is("USERSTATE") { "twitch:userstate:" } else { "twitch:" };
             let known_by = tags.get("source-id").unwrap_or(id);
             return Self {
                 id: Cow::Borrowed(id),
-                message_id: MessageId::new(&format!("{namespace}{known_by}")),
+                message_id: MessageId::new(&[namespace, known_by].concat()),
             };
         }
         let is_moderation = message.is("CLEARCHAT") || message.is("CLEARMSG");
@@ -51,7 +51,7 @@ impl<'a> Identity<'a> {
                 hash(&[message.command(), room, target.unwrap_or_default(), sent, text])
             }
             _ => {
-                let mut tags = tags.pairs();
+                let mut tags = tags.pairs().to_vec();
                 tags.retain(|(name, _)| !VOLATILE.contains(name));
                 tags.sort_unstable();
                 let tags = tags.iter().flat_map(|(name, value)| [*name, *value]);
@@ -64,7 +64,7 @@ impl<'a> Identity<'a> {
     /// A message of our own. With the platform's id it is the same event as the one that others read.
     pub(super) fn of_own(own: &'a Own) -> Self {
         match &own.id {
-            Some(id) => Self { id: Cow::Borrowed(id), message_id: MessageId::new(&format!("twitch:{id}")) },
+            Some(id) => Self { id: Cow::Borrowed(id), message_id: MessageId::new(&["twitch:", id].concat()) },
             None => Self::made(hash(&["own", &own.delivery, &own.part.to_string()])),
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Identity<'a> {
     }
 
     fn made(hash: String) -> Self {
-        Self { message_id: MessageId::new(&format!("twitch:{hash}")), id: Cow::Owned(hash) }
+        Self { message_id: MessageId::new(&["twitch:", &hash].concat()), id: Cow::Owned(hash) }
     }
 }
 

@@ -1,53 +1,80 @@
 //! A line's tags, unescaped, each once.
 
-use std::borrow::Cow;
-
 use crate::irc::grammar::{Tags, unescape};
 
 /// More tags than this are left out of the event: Twitch sends about thirty.
 const MAX_TAGS: usize = 256;
 
 /// Tags in the order in which they came; of repeated ones the last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TagSet<'a> {
-    pairs: Vec<(&'a str, Cow<'a, str>)>,
+    pairs: Vec<(&'a str, &'a str)>,
     /// One bit for each kind of name that is there: most names that are asked for are not, and this
     /// says so without a look at each.
     seen: u64,
+    /// For each kind of name that is there, where the last of the kind is: nearly always the one that
+    /// is asked for.
+    places: [u8; KINDS],
 }
+
+/// How many kinds of names [`fingerprint`] tells apart.
+const KINDS: usize = 64;
 
 // === impl TagSet ===
 
 impl<'a> TagSet<'a> {
-    pub(super) fn read(tags: Tags<'a>) -> Self {
-        let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
-        if !tags.is_empty() {
-            pairs.reserve(32);
+    /// No tags.
+    pub(super) const EMPTY: Self = Self { pairs: Vec::new(), seen: 0, places: [0; KINDS] };
+
+    /// Reads the tags. `unescaped` keeps the values that stand in the line otherwise than they are.
+    pub(super) fn read(tags: Tags<'a>, unescaped: &'a mut Vec<String>) -> Self {
+        let mut set = Self::EMPTY;
+        if tags.is_empty() {
+            return set;
         }
-        let mut seen = 0_u64;
-        let has_escapes = tags.has_escapes();
+        set.pairs.reserve(32);
+        let is_escaped = |value: &str| memchr::memchr(b'\\', value.as_bytes()).is_some();
+        if !tags.has_escapes() {
+            tags.iter().for_each(|(name, value)| set.set(name, value));
+            return set;
+        }
+        let values = tags.iter().map(|(_, value)| value).filter(|value| is_escaped(value));
+        unescaped.extend(values.map(|value| unescape(value).into_owned()));
+        let mut unescaped = unescaped.iter();
         for (name, value) in tags.iter() {
-            let bit = 1_u64 << fingerprint(name);
-            let repeated =
-                if seen & bit == 0 { None } else { pairs.iter().position(|(known, _)| *known == name) };
-            seen |= bit;
-            let value = if has_escapes { unescape(value) } else { Cow::Borrowed(value) };
-            match repeated {
-                Some(at) => pairs[at].1 = value,
-                None if pairs.len() < MAX_TAGS => pairs.push((name, value)),
-                None => {}
-            }
+            let other = if is_escaped(value) { unescaped.next() } else { None };
+            set.set(name, other.map_or(value, String::as_str));
         }
-        Self { pairs, seen }
+        set
+    }
+
+    fn set(&mut self, name: &'a str, value: &'a str) {
+        if let Some(at) = self.find(name) {
+            self.pairs[at].1 = value;
+        } else if self.pairs.len() < MAX_TAGS {
+            let kind = fingerprint(name);
+            self.seen |= 1 << kind;
+            self.places[kind] = u8::try_from(self.pairs.len()).unwrap_or(u8::MAX);
+            self.pairs.push((name, value));
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let kind = fingerprint(name);
+        if self.seen & (1 << kind) == 0 {
+            return None;
+        }
+        let place = usize::from(self.places[kind]);
+        if self.pairs.get(place).is_some_and(|(known, _)| *known == name) {
+            return Some(place);
+        }
+        self.pairs.iter().position(|(known, _)| *known == name)
     }
 
     /// The value of a tag that is not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        if self.seen & (1 << fingerprint(name)) == 0 {
-            return None;
-        }
-        let (_, value) = self.pairs.iter().find(|(known, _)| *known == name)?;
-        Some(&**value).filter(|value| !value.is_empty())
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = self.pairs.get(self.find(name)?)?;
+        Some(*value).filter(|value| !value.is_empty())
     }
 
     /// Whether a tag says yes.
@@ -61,16 +88,16 @@ impl<'a> TagSet<'a> {
     }
 
     /// Names and values, empty ones included.
-    pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (*name, &**value)).collect()
+    pub(super) fn pairs(&self) -> &[(&'a str, &'a str)] {
+        &self.pairs
     }
 }
 
-/// 0 to 63, the same for the same name.
+/// Less than [`KINDS`], the same for the same name. Tells apart all tags that a chat message usually has.
 fn fingerprint(name: &str) -> usize {
     let bytes = name.as_bytes();
     let end = |at: Option<&u8>| at.map_or(0, |b| usize::from(*b));
-    (bytes.len() * 7 + end(bytes.first()) * 3 + end(bytes.last())) & 63
+    (bytes.len() + end(bytes.first()) * 53 + end(bytes.last()) * 57) % KINDS
 }
 
 #[cfg(test)]
@@ -86,7 +113,8 @@ mod tests {
         ) {
             let line = tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";");
             let line = format!("@x;{line} FOO");
-            let set = TagSet::read(Message::parse(&line).unwrap().tags());
+            let mut unescaped = Vec::new();
+            let set = TagSet::read(Message::parse(&line).unwrap().tags(), &mut unescaped);
             let pairs = set.pairs();
             for (name, _) in &tags {
                 let last = tags.iter().rfind(|(other, _)| other == name).map(|(_, value)| unescape(value));
@@ -100,6 +128,8 @@ mod tests {
     fn a_line_of_nothing_but_tags_is_cut() {
         let many = (0..20_000).map(|i| format!("t{i}")).collect::<Vec<_>>().join(";");
         let line = format!("@{many} FOO");
-        assert_eq!(TagSet::read(Message::parse(&line).unwrap().tags()).pairs().len(), MAX_TAGS);
+        let mut unescaped = Vec::new();
+        let set = TagSet::read(Message::parse(&line).unwrap().tags(), &mut unescaped);
+        assert_eq!(set.pairs().len(), MAX_TAGS);
     }
 }

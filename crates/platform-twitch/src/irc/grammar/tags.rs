@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scan;
+
 /// The tags of a line, still escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tags<'a>(&'a str);
@@ -22,15 +24,15 @@ impl<'a> Tags<'a> {
                 if rest.is_empty() {
                     return None;
                 }
-                let (pair, after) = match memchr::memchr(b';', rest.as_bytes()) {
-                    Some(at) => (&rest[..at], &rest[at + 1..]),
-                    None => (rest, ""),
+                let (name, value, after) = match scan::find(rest.as_bytes(), b'=', b';') {
+                    Some(at) if rest.as_bytes()[at] == b'=' => {
+                        let (value, after) = scan::cut(&rest[at + 1..], b';');
+                        (&rest[..at], value, after)
+                    }
+                    Some(at) => (&rest[..at], "", &rest[at + 1..]),
+                    None => (rest, "", ""),
                 };
                 rest = after;
-                let (name, value) = match memchr::memchr(b'=', pair.as_bytes()) {
-                    Some(at) => (&pair[..at], &pair[at + 1..]),
-                    None => (pair, ""),
-                };
                 if !name.is_empty() {
                     return Some((name, value));
                 }
@@ -41,6 +43,17 @@ impl<'a> Tags<'a> {
     /// The escaped value of a tag: of repeated ones the last, as IRCv3 says.
     pub fn get(self, name: &str) -> Option<&'a str> {
         self.iter().filter(|(known, _)| *known == name).last().map(|(_, value)| value)
+    }
+
+    /// The same for several tags, in one pass. What is not there is empty, as is a tag without a value.
+    pub fn pick<const N: usize>(self, names: [&str; N]) -> [&'a str; N] {
+        let mut values = [""; N];
+        for (name, value) in self.iter() {
+            if let Some(at) = names.iter().position(|wanted| *wanted == name) {
+                values[at] = value;
+            }
+        }
+        values
     }
 
     /// Whether any value is escaped.

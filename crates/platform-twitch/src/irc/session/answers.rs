@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::channels::{Channel, Place};
 use super::{News, Output, Session};
 use crate::irc::outgoing::Frame;
 
@@ -11,33 +12,38 @@ use crate::irc::outgoing::Frame;
 impl Session {
     /// Sends the joins that the limits allow, and moves on where no answer came.
     pub(super) fn tick_joins(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.channels.settle();
+        let none_is_due = self.channels.deadline().is_none_or(|due| due > now);
+        if none_is_due && !self.channels.any_wanted() {
+            return;
+        }
         let may_ask = self.is_online() && !self.is_leaving();
-        for (name, channel) in &mut self.channels {
+        for channel in self.channels.all_mut() {
             if channel.join.tick(now) {
                 let code = channel.join.refusal().unwrap_or_default().to_owned();
-                out.push(Output::News(News::Refused { channel: Arc::clone(name), code }));
+                out.push(Output::News(News::Refused { channel: Arc::clone(&channel.name), code }));
             }
             if may_ask && channel.join.is_wanted() && self.joins.take(now) {
                 channel.join.asked(now);
-                out.push(Output::Write(Frame::join(name)));
+                out.push(Output::Write(Frame::join(&channel.name)));
             }
         }
     }
 
     /// The server says that we are in a channel; `complete` when it has said all of it.
-    pub(super) fn joined(&mut self, channel: &str, complete: bool, now: Instant, out: &mut Vec<Output>) {
-        let Some((name, channel)) = self.entry(channel) else { return };
+    pub(super) fn joined(&mut self, place: Place, complete: bool, now: Instant, out: &mut Vec<Output>) {
+        let Some(channel) = self.channels.get_mut(place) else { return };
         if channel.join.confirmed(complete, now) {
-            out.push(Output::News(News::Joined(name)));
+            out.push(Output::News(News::Joined(Arc::clone(&channel.name))));
         }
     }
 
     /// The server says that we are no longer in a channel.
     pub(super) fn parted(&mut self, channel: &str, now: Instant, out: &mut Vec<Output>) {
-        let Some((name, channel)) = self.entry(channel) else { return };
+        let Some((_, channel)) = self.entry(channel) else { return };
         if channel.join.is_joined() {
             channel.join.parted(now);
-            out.push(Output::News(News::Left(name)));
+            out.push(Output::News(News::Left(Arc::clone(&channel.name))));
             self.tick_joins(now, out);
         }
     }
@@ -45,13 +51,14 @@ impl Session {
     /// The server says that we cannot be in a channel. A message there has its verdict from the same
     /// NOTICE, so only what concerns the channel is decided here.
     pub(super) fn join_refused(&mut self, channel: &str, code: &str, now: Instant, out: &mut Vec<Output>) {
-        let Some((name, channel)) = self.entry(channel) else { return };
+        let Some((_, channel)) = self.entry(channel) else { return };
         // While something is in flight the NOTICE may be about that alone: a banned account can
         // still read. Suspended channels are gone for readers too.
         let is_gone = code != "msg_banned";
         if channel.join.is_joined() && !is_gone {
             return;
         }
+        let name = Arc::clone(&channel.name);
         if channel.join.is_joined() {
             out.push(Output::News(News::Left(Arc::clone(&name))));
         }
@@ -59,14 +66,18 @@ impl Session {
         out.push(Output::News(News::Refused { channel: name, code: code.to_owned() }));
     }
 
-    /// A configured channel by the name the server gives it.
-    pub(super) fn entry(&mut self, channel: &str) -> Option<(Arc<str>, &mut super::Channel)> {
+    /// Where a configured channel is, by the name the server gives it.
+    pub(super) fn place(&self, channel: &str) -> Option<Place> {
         // Nearly every line names a channel as we do.
-        let name = match self.channels.get_key_value(channel) {
-            Some((name, _)) => Arc::clone(name),
-            None => crate::channel::channel_name(channel).filter(|_| channel.starts_with('#'))?,
-        };
-        let (name, state) = (Arc::clone(&name), self.channels.get_mut(&name)?);
-        Some((name, state))
+        self.channels.find(channel).or_else(|| {
+            let name = crate::channel::channel_name(channel).filter(|_| channel.starts_with('#'))?;
+            self.channels.find(&name)
+        })
+    }
+
+    /// A configured channel by the name the server gives it.
+    pub(super) fn entry(&mut self, channel: &str) -> Option<(Place, &mut Channel)> {
+        let place = self.place(channel)?;
+        Some((place, self.channels.get_mut(place)?))
     }
 }

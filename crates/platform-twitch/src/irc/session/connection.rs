@@ -130,7 +130,7 @@ impl Session {
     pub(super) fn leave_when_idle(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Phase::Online(online) = &self.phase else { return };
         let Some(leaving) = online.leaving else { return };
-        let idle = self.channels.values().all(|channel| !channel.lane.is_in_flight());
+        let idle = self.channels.all().all(|channel| !channel.lane.is_in_flight());
         if !idle && now < leaving {
             return;
         }
@@ -217,9 +217,9 @@ impl Session {
             self.down_since = now;
         }
         self.phase = Phase::Waiting { until: now };
-        for (name, channel) in &mut self.channels {
+        for channel in self.channels.all_mut() {
             if channel.join.is_joined() {
-                out.push(Output::News(News::Left(std::sync::Arc::clone(name))));
+                out.push(Output::News(News::Left(std::sync::Arc::clone(&channel.name))));
             }
             channel.join.reset(now);
         }

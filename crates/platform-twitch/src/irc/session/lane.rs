@@ -25,7 +25,7 @@ pub(super) struct Lane {
     /// We are timed out here until then.
     silenced_until: Option<Instant>,
     /// What was said here within the duplicate window.
-    recent: VecDeque<(Instant, String)>,
+    recent: VecDeque<(Instant, Arc<str>)>,
     /// What was published as our own without the platform's id: the same from the server is an echo.
     unnamed: Option<(Instant, String)>,
     pub(super) job: Option<Job>,
@@ -55,10 +55,18 @@ pub(super) struct Job {
     pub(super) flight: Option<Flight>,
 }
 
+/// The tags of a USERSTATE that tell our role; empty where they are not there.
+#[derive(Debug, Default)]
+pub(super) struct RoleTags<'a> {
+    pub(super) badges: &'a str,
+    pub(super) is_mod: &'a str,
+    pub(super) is_vip: &'a str,
+}
+
 /// A part on its way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     /// When it was handed to the connection.
     pub(super) at: Instant,
     /// Whether it was written to the kernel, so that an answer can belong to it.
@@ -73,12 +81,15 @@ pub(super) struct Flight {
 
 impl Lane {
     /// What a USERSTATE says of our role. Gives whether something changed.
-    pub(super) fn role(&mut self, message: &Message<'_>, is_own_channel: bool) -> bool {
-        let badges = message.tag("badges").unwrap_or_default();
-        let has = |name: &str| badges.split(',').any(|badge| badge.split('/').next() == Some(name));
-        let is_moderator =
-            is_own_channel || message.tag("mod") == Some("1") || has("moderator") || has("broadcaster");
-        let is_vip = has("vip") || message.tag("vip") == Some("1");
+    pub(super) fn role(&mut self, tags: &RoleTags<'_>, is_own_channel: bool) -> bool {
+        let (mut is_moderator, mut is_vip) = (is_own_channel || tags.is_mod == "1", tags.is_vip == "1");
+        for badge in tags.badges.as_bytes().split(|b| *b == b',') {
+            match badge.split(|b| *b == b'/').next() {
+                Some(b"moderator" | b"broadcaster") => is_moderator = true,
+                Some(b"vip") => is_vip = true,
+                _ => {}
+            }
+        }
         let changed = (is_moderator, is_vip) != (self.is_moderator, self.is_vip);
         (self.is_moderator, self.is_vip) = (is_moderator, is_vip);
         changed
@@ -108,19 +119,21 @@ impl Lane {
     /// The part that is due, told apart from what was said here a moment ago if need be; or when it
     /// can be said as it is. Twitch spares moderators, and an attempt that may have gone out is meant
     /// to be recognised.
-    pub(super) fn due(&mut self, told_apart: bool, now: Instant) -> Result<String, Instant> {
+    pub(super) fn due(&mut self, told_apart: bool, now: Instant) -> Result<Arc<str>, Instant> {
         while self.recent.front().is_some_and(|(at, _)| *at + DUPLICATE_WINDOW <= now) {
             self.recent.pop_front();
         }
         let Some(job) = &self.job else { return Err(now) };
         let part = job.parts.get(job.said).map(String::as_str).unwrap_or_default();
         let spared = job.may_have_been_sent || self.is_moderator || !told_apart;
-        if spared && job.marks == 0 {
-            return Ok(part.to_owned());
+        let is_repeated = |text: &str| self.recent.iter().any(|(_, said)| **said == *text);
+        if job.marks == 0 && (spared || !is_repeated(part)) {
+            return Ok(part.into());
         }
         (job.marks..=DUPLICATE_MARKS)
             .filter_map(|marks| text::marked(part, marks))
-            .find(|text| !self.recent.iter().any(|(_, said)| said == text))
+            .find(|text| !is_repeated(text))
+            .map(Arc::from)
             .ok_or_else(|| self.recent.front().map_or(now, |(at, _)| *at) + DUPLICATE_WINDOW)
     }
 
@@ -135,12 +148,12 @@ impl Lane {
     }
 
     /// The due part is handed to the connection.
-    pub(super) fn send(&mut self, text: String, now: Instant) {
+    pub(super) fn send(&mut self, text: Arc<str>, now: Instant) {
         self.said_at = Some(now);
         if self.recent.len() >= SENDS_PER_WINDOW_MODERATOR {
             self.recent.pop_front();
         }
-        self.recent.push_back((now, text.clone()));
+        self.recent.push_back((now, Arc::clone(&text)));
         if let Some(job) = &mut self.job {
             job.not_before = None;
             job.flight =

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Phase;
+use super::lane::RoleTags;
 use super::{News, Output, Session};
 use crate::irc::grammar::Message;
 use crate::irc::outgoing::Frame;
@@ -38,11 +39,11 @@ impl Session {
             "CAP" => self.capabilities(message, now, out),
             "001" => self.welcome(message, now, out),
             "366" if self.is_to_us(message) => {
-                self.joined(message.param(1).unwrap_or_default(), false, now, out);
+                self.joined_at(message.param(1), now, out);
                 true
             }
             "JOIN" if self.is_from_us(message) => {
-                self.joined(message.param(0).unwrap_or_default(), false, now, out);
+                self.joined_at(message.param(0), now, out);
                 true
             }
             "PART" if self.is_from_us(message) => {
@@ -116,28 +117,34 @@ impl Session {
         true
     }
 
+    fn joined_at(&mut self, channel: Option<&str>, now: Instant, out: &mut Vec<Output>) {
+        if let Some(place) = channel.and_then(|channel| self.place(channel)) {
+            self.joined(place, false, now, out);
+        }
+    }
+
     fn room_state(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) {
-        let channel = message.param(0).unwrap_or_default();
-        self.joined(channel, true, now, out);
-        if self.entry(channel).is_some_and(|(_, channel)| channel.lane.room(message)) {
+        let Some(place) = message.param(0).and_then(|channel| self.place(channel)) else { return };
+        self.joined(place, true, now, out);
+        if self.channels.get_mut(place).is_some_and(|channel| channel.lane.room(message)) {
             out.push(Output::News(News::Allowance));
         }
     }
 
     fn user_state(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
-        let nick = self.nick.clone();
-        let channel = message.param(0).unwrap_or_default();
-        let Some((name, state)) = self.entry(channel) else { return false };
-        let is_own_channel = *name.trim_start_matches('#') == nick;
+        let Some(place) = message.param(0).and_then(|channel| self.place(channel)) else { return false };
+        let Some(state) = self.channels.get_mut(place) else { return false };
+        let is_own_channel = state.name.trim_start_matches('#') == self.nick;
         let is_answer_to_join = state.join.is_asked();
-        if state.lane.role(message, is_own_channel) {
+        let [badges, is_mod, is_vip, id] = message.tags().pick(["badges", "mod", "vip", "id"]);
+        if state.lane.role(&RoleTags { badges, is_mod, is_vip }, is_own_channel) {
             out.push(Output::News(News::Allowance));
         }
         if is_answer_to_join {
-            self.joined(&name, false, now, out);
+            self.joined(place, false, now, out);
             return false;
         }
-        self.delivered(&name, message, now, out)
+        self.delivered(place, Some(id).filter(|id| !id.is_empty()), now, out)
     }
 
     /// We were timed out: the platform would refuse everything until that ends.

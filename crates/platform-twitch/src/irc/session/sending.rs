@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{PermanentReason, Verdict};
 
+use super::channels::Place;
 use super::connection::Phase;
 use super::lane::{Job, Lane};
 use super::{News, Output, Own, Say, Session};
@@ -30,7 +31,7 @@ impl Session {
             };
             return out.push(Output::Verdict(ticket, verdict));
         }
-        let Some((name, state)) = self.entry(&channel).filter(|(_, state)| state.lane.job.is_none()) else {
+        let Some((place, state)) = self.entry(&channel).filter(|(_, state)| state.lane.job.is_none()) else {
             return out.push(Output::Verdict(ticket, Verdict::NotNow));
         };
         state.lane.job = Some(Job {
@@ -48,69 +49,70 @@ impl Session {
             marks: 0,
             flight: None,
         });
-        self.tickets.insert(ticket, Arc::clone(&name));
-        self.step(&name, now, out);
-        let not_begun = self.entry(&name).is_some_and(|(_, state)| state.lane.is_waiting());
+        self.tickets.insert(ticket, place);
+        self.step(place, now, out);
+        let not_begun = self.channels.get(place).is_some_and(|state| state.lane.is_waiting());
         if not_begun {
-            let refusal = self.job(&name).and_then(|job| job.refusal.clone().zip(job.not_before));
+            let refusal = self.job(place).and_then(|job| job.refusal.clone().zip(job.not_before));
             let verdict = match refusal {
                 Some(((code, message), at)) => {
                     Verdict::Retry { after: at.saturating_duration_since(now), code, message }
                 }
                 None => Verdict::NotNow,
             };
-            self.finish(&name, verdict, out);
+            self.finish(place, verdict, out);
         }
     }
 
     pub(super) fn written(&mut self, ticket: Ticket, now: Instant) {
-        let Some(name) = self.tickets.get(&ticket).map(Arc::clone) else { return };
-        if let Some(flight) = self.job(&name).and_then(|job| job.flight.as_mut()) {
+        let Some(place) = self.tickets.get(&ticket).copied() else { return };
+        if let Some(flight) = self.job(place).and_then(|job| job.flight.as_mut()) {
             flight.written = true;
             flight.at = now;
         }
     }
 
     pub(super) fn withheld(&mut self, ticket: Ticket, now: Instant, out: &mut Vec<Output>) {
-        let Some(name) = self.tickets.get(&ticket).map(Arc::clone) else { return };
-        let Some((_, state)) = self.entry(&name) else { return };
+        let Some(place) = self.tickets.get(&ticket).copied() else { return };
+        let Some(state) = self.channels.get_mut(place) else { return };
         state.lane.unsend();
         match &state.lane.job {
-            Some(job) if job.said == 0 => self.finish(&name, Verdict::NotNow, out),
-            _ => self.step(&name, now, out),
+            Some(job) if job.said == 0 => self.finish(place, Verdict::NotNow, out),
+            _ => self.step(place, now, out),
         }
     }
 
-    /// A USERSTATE of a channel: the verdict on what is in flight there. Gives whether it was one.
+    /// A USERSTATE of a channel, with the id it tells: the verdict on what is in flight there. Gives
+    /// whether it was one.
     pub(super) fn delivered(
         &mut self,
-        channel: &Arc<str>,
-        message: &Message<'_>,
+        place: Place,
+        id: Option<&str>,
         now: Instant,
         out: &mut Vec<Output>,
     ) -> bool {
-        let Some(flight) = self.flight(channel) else { return false };
+        let Some(state) = self.channels.get_mut(place) else { return false };
+        let Some(job) = &mut state.lane.job else { return false };
+        let Some(flight) = job.flight.as_mut().filter(|flight| flight.written) else { return false };
         let echo = flight.echo.take();
-        let (shown, is_action) = text::shown(&flight.text);
-        let shown = shown.to_owned();
-        let id = message.tag("id").map(str::to_owned).or_else(|| echo.clone().flatten());
-        let Some((name, state)) = self.entry(channel) else { return false };
-        let Some(job) = &state.lane.job else { return false };
-        if echo.is_none() {
+        let is_published = echo.is_some();
+        let id = id.map(str::to_owned).or(echo.flatten());
+        if !is_published {
+            let (shown, is_action) = text::shown(&flight.text);
             let own = Own {
                 delivery: Arc::clone(&job.delivery),
                 part: job.said,
-                channel: Arc::clone(&name),
-                text: shown.clone(),
+                channel: Arc::clone(&state.name),
+                text: shown.to_owned(),
                 is_action,
                 id: id.clone(),
             };
-            out.push(Output::PublishOwn(own));
             if id.is_none() {
-                state.lane.published_unnamed(&shown, now);
+                state.lane.published_unnamed(&own.text, now);
             }
+            out.push(Output::PublishOwn(own));
         }
-        self.part_done(&name, id, false, now, out);
+        self.part_done(place, id, false, now, out);
         true
     }
 
@@ -123,91 +125,91 @@ impl Session {
         now: Instant,
         out: &mut Vec<Output>,
     ) {
-        let Some((name, _)) = self.entry(channel) else { return };
-        if self.flight(&name).is_none() {
+        let Some(place) = self.place(channel) else { return };
+        if self.flight(place).is_none() {
             return;
         }
         let Some(refusal) = verdict::refusal(code, text) else { return };
         let (code, message) = (code.to_owned(), text.to_owned());
         match refusal {
             Refusal::Retry(after) => {
-                if let Some((_, state)) = self.entry(&name) {
+                if let Some(state) = self.channels.get_mut(place) {
                     state.lane.silence(now + after);
                 }
-                self.refused_for(&name, after, code, message, now, out);
+                self.refused_for(place, after, code, message, now, out);
             }
-            Refusal::Duplicate(after) => self.duplicate(&name, after, code, message, now, out),
+            Refusal::Duplicate(after) => self.duplicate(place, after, code, message, now, out),
             Refusal::Unknown => {
                 out.push(Output::News(News::UnknownRefusal(code.clone())));
-                self.refused_for_good(&name, code, &message, out);
+                self.refused_for_good(place, code, &message, out);
             }
-            Refusal::Permanent => self.refused_for_good(&name, code, &message, out),
+            Refusal::Permanent => self.refused_for_good(place, code, &message, out),
         }
         self.leave_when_idle(now, out);
     }
 
-    fn refused_for_good(&mut self, name: &Arc<str>, code: String, message: &str, out: &mut Vec<Output>) {
-        let Some(job) = self.job(name) else { return };
+    fn refused_for_good(&mut self, place: Place, code: String, message: &str, out: &mut Vec<Output>) {
+        let Some(job) = self.job(place) else { return };
         let message = job.account(message);
         let verdict = Verdict::Permanent { reason: PermanentReason::Rejected, code, message };
-        self.finish(name, verdict, out);
+        self.finish(place, verdict, out);
     }
 
     /// Refused for a while. Once a part has gone out the rest is ours to bring after it: whoever asked
     /// would say all of it again.
     fn refused_for(
         &mut self,
-        name: &Arc<str>,
+        place: Place,
         after: Duration,
         code: String,
         message: String,
         now: Instant,
         out: &mut Vec<Output>,
     ) {
-        let Some((_, state)) = self.entry(name) else { return };
+        let Some(state) = self.channels.get_mut(place) else { return };
         let Some(job) = &mut state.lane.job else { return };
         if job.said == 0 {
-            return self.finish(name, Verdict::Retry { after, code, message }, out);
+            return self.finish(place, Verdict::Retry { after, code, message }, out);
         }
         job.flight = None;
         job.not_before = Some(now + after);
         job.refusal = Some((code, message));
-        self.step(name, now, out);
+        self.step(place, now, out);
     }
 
     fn duplicate(
         &mut self,
-        name: &Arc<str>,
+        place: Place,
         after: Duration,
         code: String,
         message: String,
         now: Instant,
         out: &mut Vec<Output>,
     ) {
-        let Some(job) = self.job(name) else { return };
+        let Some(job) = self.job(place) else { return };
         if job.may_have_been_sent {
             // It is there already: the attempt that had no verdict went out.
-            return self.part_done(name, None, false, now, out);
+            return self.part_done(place, None, false, now, out);
         }
         if job.marks >= DUPLICATE_RETRIES {
-            return self.refused_for(name, after, code, message, now, out);
+            return self.refused_for(place, after, code, message, now, out);
         }
         job.marks += 1;
         job.flight = None;
         job.refusal = Some((code, message));
-        self.step(name, now, out);
+        self.step(place, now, out);
     }
 
     /// The part in flight is done with: the next one, or the verdict.
     fn part_done(
         &mut self,
-        name: &Arc<str>,
+        place: Place,
         id: Option<String>,
         silent: bool,
         now: Instant,
         out: &mut Vec<Output>,
     ) {
-        let Some(job) = self.job(name) else { return };
+        let Some(job) = self.job(place) else { return };
         job.flight = None;
         job.said += 1;
         job.marks = 0;
@@ -215,32 +217,32 @@ impl Session {
         job.silent |= silent;
         job.id = job.id.take().or(id);
         if job.said < job.parts.len() {
-            self.step(name, now, out);
+            self.step(place, now, out);
         } else {
             let verdict = if job.silent {
                 Verdict::Accepted
             } else {
-                Verdict::Delivered { provider_message_id: job.id.clone() }
+                Verdict::Delivered { provider_message_id: job.id.take() }
             };
-            self.finish(name, verdict, out);
+            self.finish(place, verdict, out);
         }
         self.leave_when_idle(now, out);
     }
 
     /// Sends what is due in a channel, or notes from when on it can be.
-    fn step(&mut self, name: &Arc<str>, now: Instant, out: &mut Vec<Output>) {
+    fn step(&mut self, place: Place, now: Instant, out: &mut Vec<Output>) {
         let is_open = self.is_online() && !self.is_leaving();
-        let Some(state) = self.channels.get(name) else { return };
+        let Some(state) = self.channels.get(place) else { return };
         if !state.lane.is_waiting() {
             return;
         }
         let open_from = state.join.open_from().filter(|_| is_open);
         let allowed_from = self.allowed_from(&state.lane, now);
         let paced = self.config.paced;
-        let Some(state) = self.channels.get_mut(name) else { return };
+        let Some(state) = self.channels.get_mut(place) else { return };
         let Some(job) = &mut state.lane.job else { return };
         if now >= job.deadline {
-            return self.expire(name, out);
+            return self.expire(place, out);
         }
         let next = open_from.max(allowed_from).max(job.not_before.filter(|_| job.said > 0));
         job.not_before = None;
@@ -254,11 +256,12 @@ impl Session {
         match state.lane.due(paced, now) {
             Ok(text) => {
                 let Some(job) = &state.lane.job else { return };
-                let (reply_to, deadline, ticket) = (job.reply_to.clone(), job.deadline, job.ticket);
-                out.push(Output::Write(Frame::say(name, &text, reply_to.as_deref(), deadline, ticket)));
+                let reply_to = job.reply_to.as_deref();
+                let frame = Frame::say(&state.name, &text, reply_to, job.deadline, job.ticket);
+                out.push(Output::Write(frame));
                 state.lane.send(text, now);
                 self.sends_as_moderator.record(now);
-                if !self.channels.get(name).is_some_and(|state| state.lane.is_moderator) {
+                if !state.lane.is_moderator {
                     self.sends.record(now);
                 }
             }
@@ -272,67 +275,67 @@ impl Session {
     }
 
     /// The deadline passed before all of it was said.
-    fn expire(&mut self, name: &Arc<str>, out: &mut Vec<Output>) {
-        let Some(job) = self.job(name) else { return };
+    fn expire(&mut self, place: Place, out: &mut Vec<Output>) {
+        let Some(job) = self.job(place) else { return };
         if job.said == 0 {
-            return self.finish(name, Verdict::NotNow, out);
+            return self.finish(place, Verdict::NotNow, out);
         }
         let (code, message) =
             job.refusal.clone().unwrap_or_else(|| ("expired".to_owned(), "the deadline passed".to_owned()));
-        self.refused_for_good(name, code, &message, out);
+        self.refused_for_good(place, code, &message, out);
     }
 
     pub(super) fn tick_sending(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.tickets.is_empty() {
             return;
         }
-        let busy: Vec<Arc<str>> = self.tickets.values().map(Arc::clone).collect();
-        for name in busy {
-            match self.flight(&name).map(|flight| flight.at) {
-                Some(at) => self.tick_flight(&name, at, now, out),
-                None => self.step(&name, now, out),
+        let busy: Vec<Place> = self.tickets.values().copied().collect();
+        for place in busy {
+            match self.flight(place).map(|flight| flight.at) {
+                Some(at) => self.tick_flight(place, at, now, out),
+                None => self.step(place, now, out),
             }
         }
     }
 
     /// A part in flight without a verdict: asks whether the connection lives, then takes silence for
     /// acceptance.
-    fn tick_flight(&mut self, name: &Arc<str>, at: Instant, now: Instant, out: &mut Vec<Output>) {
+    fn tick_flight(&mut self, place: Place, at: Instant, now: Instant, out: &mut Vec<Output>) {
         let Phase::Online(online) = &mut self.phase else { return };
         let lives = online.watchdog.answered_since(at);
         let probe = (now >= at + VERDICT_PROBE && !lives).then(|| online.watchdog.probe(at, now)).flatten();
         out.extend(probe.map(Output::Write));
-        let Some(flight) = self.flight(name) else { return };
+        let Some(flight) = self.flight(place) else { return };
         flight.probed |= now >= at + VERDICT_PROBE;
         flight.overdue |= now >= at + VERDICT_TIMEOUT;
         if !flight.overdue {
             return;
         }
         if let Some(id) = flight.echo.take() {
-            self.part_done(name, id, false, now, out);
+            self.part_done(place, id, false, now, out);
         } else if lives {
-            self.part_done(name, None, true, now, out);
+            self.part_done(place, None, true, now, out);
         }
     }
 
     /// The connection ended under what was in flight. What had not been begun waits, if something of
     /// it is said already.
     pub(super) fn abandon_flights(&mut self, out: &mut Vec<Output>) {
-        let busy: Vec<Arc<str>> = self.tickets.values().map(Arc::clone).collect();
-        for name in busy {
-            let Some(job) = self.job(&name) else { continue };
+        let busy: Vec<Place> = self.tickets.values().copied().collect();
+        for place in busy {
+            let Some(job) = self.job(place) else { continue };
             if job.flight.is_some() {
                 let message = job.account("the connection ended before the verdict");
                 let code = "connection_lost".to_owned();
-                self.finish(&name, Verdict::Unverified { code, message }, out);
+                self.finish(place, Verdict::Unverified { code, message }, out);
             } else if job.said == 0 {
-                self.finish(&name, Verdict::NotNow, out);
+                self.finish(place, Verdict::NotNow, out);
             }
         }
     }
 
-    fn finish(&mut self, name: &Arc<str>, verdict: Verdict, out: &mut Vec<Output>) {
-        let Some((_, state)) = self.entry(name) else { return };
+    fn finish(&mut self, place: Place, verdict: Verdict, out: &mut Vec<Output>) {
+        let Some(state) = self.channels.get_mut(place) else { return };
         if let Some(job) = state.lane.job.take() {
             self.tickets.remove(&job.ticket);
             out.push(Output::Verdict(job.ticket, verdict));
@@ -365,13 +368,13 @@ impl Session {
         self.entry(channel).is_some_and(|(_, state)| state.lane.echoed(message, now))
     }
 
-    fn job(&mut self, name: &str) -> Option<&mut Job> {
-        self.channels.get_mut(name)?.lane.job.as_mut()
+    fn job(&mut self, place: Place) -> Option<&mut Job> {
+        self.channels.get_mut(place)?.lane.job.as_mut()
     }
 
     /// The part of a channel that waits for its verdict.
-    fn flight(&mut self, name: &str) -> Option<&mut super::lane::Flight> {
-        self.job(name)?.flight.as_mut().filter(|flight| flight.written)
+    fn flight(&mut self, place: Place) -> Option<&mut super::lane::Flight> {
+        self.job(place)?.flight.as_mut().filter(|flight| flight.written)
     }
 }
 
