@@ -62,10 +62,11 @@ impl Sink for TwitchSink {
 
     fn availability(&self, target: &Target) -> Availability {
         let Target::Channel(channel) = target else { return Availability::Unserved };
-        if !self.can_speak || !self.channels.contains(channel) {
+        if !self.can_speak {
             return Availability::Unserved;
         }
         match self.session.get() {
+            None if !self.channels.contains(channel) => Availability::Unserved,
             None => Availability::Disconnected { since: self.made_at },
             Some(session) => {
                 let session = session.lock().unwrap_or_else(PoisonError::into_inner);

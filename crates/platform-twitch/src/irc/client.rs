@@ -6,12 +6,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use chatbus_connector::{Status, Verdict};
-use chatbus_event::Timestamp;
 use chatbus_runtime::{CancellationToken, Runtime};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +32,10 @@ pub(crate) struct Request {
     pub(crate) say: Say,
     pub(crate) verdict: oneshot::Sender<Verdict>,
 }
+
+/// Requests that are taken in one turn, at most: there is a turn's work to share, and the connection
+/// must not wait long for it.
+const REQUEST_BATCH: usize = 64;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<(Reader, Writer)>> + Send>>;
 
@@ -57,6 +60,13 @@ struct State {
     link: Option<Link>,
     lines: LineBuffer,
     waiting: HashMap<Ticket, oneshot::Sender<Verdict>>,
+    /// Taken and not dealt with yet; empty between two turns.
+    requests: Vec<Request>,
+    /// The same of what became of frames.
+    reports: Vec<Report>,
+    alarm: Option<Alarm>,
+    /// Something may have become sayable in this turn.
+    is_changed: bool,
     /// Nothing new is read any more; verdicts still are.
     stopping: bool,
     outputs: Vec<Output>,
@@ -72,13 +82,28 @@ struct Tally {
     cut: u64,
 }
 
+/// A timer that goes off at a deadline, or before it. Setting one costs much more than a deadline that
+/// moves away and comes back, as it does with every message.
+struct Alarm {
+    at: Instant,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+type Signal<'a> = dyn Future<Output = ()> + Send + 'a;
+
+/// The signals to end, as they are waited for: through all turns, since to begin waiting costs.
+struct Signals<'a> {
+    drained: Pin<&'a mut Signal<'a>>,
+    stop: Pin<&'a mut Signal<'a>>,
+}
+
 /// What the loop woke up for.
 enum Wake {
     Drained,
     Stop,
     Made(io::Result<(Reader, Writer)>),
     Link(LinkEvent),
-    Request(Request),
+    Requests,
     Room,
     Time,
 }
@@ -88,6 +113,8 @@ enum Wake {
 impl Client {
     pub(crate) async fn run(mut self, requests: &mut mpsc::Receiver<Request>, drained: CancellationToken) {
         let mut state = State::default();
+        let stop = self.runtime.stop.clone();
+        let mut signals = Signals { drained: pin!(drained.cancelled()), stop: pin!(stop.cancelled()) };
         loop {
             let now = self.runtime.clock.instant();
             let due = self.lock().next_deadline();
@@ -98,7 +125,7 @@ impl Client {
                 self.settle(&mut state);
                 continue;
             }
-            match self.wake(&mut state, requests, &drained, due, now).await {
+            match self.wake(&mut state, requests, &mut signals, due, now).await {
                 Wake::Drained => break,
                 Wake::Stop => state.stopping = true,
                 Wake::Made(Ok((reader, writer))) => {
@@ -107,15 +134,11 @@ impl Client {
                     self.feed(&mut state, Input::Connected);
                 }
                 Wake::Made(Err(error)) => self.feed(&mut state, Input::Closed(&error.to_string())),
-                Wake::Link(LinkEvent::Read) => self.read(&mut state),
-                Wake::Link(LinkEvent::Report(report)) => self.report(&mut state, report),
-                Wake::Link(LinkEvent::Ended(why)) => self.ended(&mut state, &why),
-                Wake::Request(request) => {
-                    state.waiting.insert(request.say.ticket, request.verdict);
-                    self.feed(&mut state, Input::Say(request.say));
-                }
+                Wake::Link(event) => self.linked(&mut state, event),
+                Wake::Requests => self.requested(&mut state),
                 Wake::Room => {}
-                Wake::Time => self.feed(&mut state, Input::Tick),
+                // The next turn looks whether a tick is due.
+                Wake::Time => {}
             }
             self.settle(&mut state);
         }
@@ -127,7 +150,10 @@ impl Client {
         if let Some(link) = state.link.take() {
             link.close().await;
         }
-        self.feed(&mut state, Input::Closed("stopped"));
+        self.feed(&mut state, Input::Stopped);
+        // Whoever waits should see that there is no connection any more.
+        state.is_changed = true;
+        self.announce(&mut state);
         requests.close();
         while let Ok(request) = requests.try_recv() {
             let _ = request.verdict.send(Verdict::NotNow);
@@ -140,21 +166,21 @@ impl Client {
         &self,
         state: &mut State,
         requests: &mut mpsc::Receiver<Request>,
-        drained: &CancellationToken,
+        signals: &mut Signals<'_>,
         due: Option<Instant>,
         now: Instant,
     ) -> Wake {
         let may_read = self.outlet.may_read(now);
-        let State { connecting, link, lines, stopping, .. } = state;
+        let State { connecting, link, lines, stopping, requests: taken, reports, alarm, .. } = state;
         tokio::select! {
             biased;
-            () = drained.cancelled() => Wake::Drained,
-            () = self.runtime.stop.cancelled(), if !*stopping => Wake::Stop,
+            () = signals.drained.as_mut() => Wake::Drained,
+            () = signals.stop.as_mut(), if !*stopping => Wake::Stop,
             made = made(connecting) => Wake::Made(made),
-            Some(request) = requests.recv() => Wake::Request(request),
-            event = event(link, lines, may_read) => Wake::Link(event),
+            1.. = requests.recv_many(taken, REQUEST_BATCH) => Wake::Requests,
+            event = event(link, lines, reports, may_read) => Wake::Link(event),
             () = self.outlet.room() => Wake::Room,
-            () = until(due, now) => Wake::Time,
+            () = until(alarm, due, now) => Wake::Time,
         }
     }
 
@@ -196,7 +222,7 @@ impl Client {
                     }
                     other => {
                         is_open &= other != Output::Close;
-                        self.act(state, other, received_at);
+                        self.act(state, other);
                     }
                 }
             }
@@ -204,6 +230,30 @@ impl Client {
         state.outputs = outputs;
         state.tally.cut = lines.cut();
         state.lines = lines;
+    }
+
+    /// Takes in what was asked for, in its order.
+    fn requested(&mut self, state: &mut State) {
+        let mut requests = std::mem::take(&mut state.requests);
+        for Request { say, verdict } in requests.drain(..) {
+            state.waiting.insert(say.ticket, verdict);
+            self.feed(state, Input::Say(say));
+        }
+        state.requests = requests;
+    }
+
+    fn linked(&mut self, state: &mut State, event: LinkEvent) {
+        let mut reports = std::mem::take(&mut state.reports);
+        for report in reports.drain(..) {
+            self.report(state, report);
+        }
+        state.reports = reports;
+        match event {
+            // Whoever gives a connection up wants nothing more of it.
+            LinkEvent::Read if state.link.is_some() => self.read(state),
+            LinkEvent::Read | LinkEvent::Reported => {}
+            LinkEvent::Ended(why) => self.ended(state, &why),
+        }
     }
 
     fn report(&mut self, state: &mut State, report: Report) {
@@ -230,14 +280,13 @@ impl Client {
         let now = self.runtime.clock.instant();
         let mut outputs = std::mem::take(&mut state.outputs);
         self.lock().on(input, now, &mut outputs);
-        let wall = self.runtime.clock.now();
         for output in outputs.drain(..) {
-            self.act(state, output, wall);
+            self.act(state, output);
         }
         state.outputs = outputs;
     }
 
-    fn act(&mut self, state: &mut State, output: Output, wall: Timestamp) {
+    fn act(&mut self, state: &mut State, output: Output) {
         match output {
             Output::Close => {
                 state.link = None;
@@ -255,7 +304,7 @@ impl Client {
                     let now = self.runtime.clock.instant();
                     self.lock().on(Input::Withheld(ticket), now, &mut outputs);
                     for output in outputs {
-                        self.act(state, output, wall);
+                        self.act(state, output);
                     }
                 }
             }
@@ -265,25 +314,31 @@ impl Client {
                     // Nobody listens any more when the send was given up.
                     let _ = waiting.send(verdict);
                 }
-                self.changes.send_modify(|version| *version = version.wrapping_add(1));
+                state.is_changed = true;
             }
             Output::News(news) => {
-                let is_better = matches!(
+                state.is_changed |= matches!(
                     news,
                     News::State(_) | News::Joined(_) | News::Allowance | News::LoggedIn { .. }
                 );
-                news::report(&self.status, news, self.login.as_deref(), wall);
-                if is_better {
-                    self.changes.send_modify(|version| *version = version.wrapping_add(1));
-                }
+                let now = self.runtime.clock.now();
+                news::report(&self.status, news, self.login.as_deref(), now);
             }
             // These need the line they belong to, which only reading has.
             Output::Publish | Output::PublishOwn(_) => {}
         }
     }
 
+    /// Tells those who wait to say something that they may look again.
+    fn announce(&self, state: &mut State) {
+        if std::mem::take(&mut state.is_changed) {
+            self.changes.send_modify(|version| *version = version.wrapping_add(1));
+        }
+    }
+
     /// Ends a turn: hands over events, and writes down what was counted.
     fn settle(&mut self, state: &mut State) {
+        self.announce(state);
         self.outlet.flush(self.runtime.clock.instant());
         let Tally { events, sent, cut } = std::mem::take(&mut state.tally);
         if events == 0 && sent == 0 {
@@ -303,8 +358,10 @@ impl Client {
                 ("cutLines", cut),
                 ("droppedForRoom", dropped),
             ] {
-                if count > 0 {
-                    counters.other.insert(name.to_owned(), count);
+                match counters.other.get_mut(name) {
+                    Some(known) => *known = count,
+                    None if count > 0 => drop(counters.other.insert(name.to_owned(), count)),
+                    None => {}
                 }
             }
             if events > 0 {
@@ -329,16 +386,25 @@ async fn made(connecting: &mut Option<Connecting>) -> io::Result<(Reader, Writer
     made
 }
 
-async fn event(link: &mut Option<Link>, lines: &mut LineBuffer, may_read: bool) -> LinkEvent {
+async fn event(
+    link: &mut Option<Link>,
+    lines: &mut LineBuffer,
+    reports: &mut Vec<Report>,
+    may_read: bool,
+) -> LinkEvent {
     match link {
-        Some(link) => link.next(lines, may_read).await,
+        Some(link) => link.next(lines, reports, may_read).await,
         None => std::future::pending().await,
     }
 }
 
-async fn until(due: Option<Instant>, now: Instant) {
-    match due {
-        Some(due) => tokio::time::sleep(due.saturating_duration_since(now)).await,
-        None => std::future::pending().await,
+/// Waits until `due` or less long, as the alarm is set.
+async fn until(alarm: &mut Option<Alarm>, due: Option<Instant>, now: Instant) {
+    let Some(due) = due else { return std::future::pending().await };
+    let new = || Alarm { at: due, sleep: Box::pin(tokio::time::sleep(due.saturating_duration_since(now))) };
+    if alarm.as_ref().is_some_and(|alarm| alarm.at > due) {
+        *alarm = None;
     }
+    alarm.get_or_insert_with(new).sleep.as_mut().await;
+    *alarm = None;
 }

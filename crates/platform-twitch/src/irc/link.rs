@@ -24,8 +24,6 @@ pub(super) struct Link {
     frames: mpsc::Sender<Frame>,
     queue: Arc<Mutex<mpsc::Receiver<Frame>>>,
     reports: mpsc::Receiver<Report>,
-    /// Bytes were read, and it was not said yet.
-    unread: bool,
     writing: Pin<Box<dyn Future<Output = io::Error> + Send>>,
 }
 
@@ -42,8 +40,8 @@ pub(super) enum Report {
 pub(super) enum LinkEvent {
     /// There may be whole lines.
     Read,
-    /// A frame was dealt with.
-    Report(Report),
+    /// Frames were dealt with.
+    Reported,
     /// It is over.
     Ended(String),
 }
@@ -57,7 +55,7 @@ impl Link {
         let (report, reports) = mpsc::channel(MAX_FRAMES);
         let queue = Arc::new(Mutex::new(queue));
         let writing = Box::pin(write_frames(writer, Arc::clone(&queue), report, clock));
-        Self { reader, frames, queue, reports, unread: false, writing }
+        Self { reader, frames, queue, reports, writing }
     }
 
     /// Queues a frame. Gives it back when too many wait.
@@ -68,29 +66,31 @@ impl Link {
     }
 
     /// Waits for the next thing to happen; bytes are read only when `may_read`. Loses nothing when the
-    /// future is dropped. That a frame is written is said before the answer to it.
-    pub(super) async fn next(&mut self, lines: &mut LineBuffer, may_read: bool) -> LinkEvent {
-        if std::mem::take(&mut self.unread) {
-            return self.reported_first();
-        }
+    /// future is dropped. `reports` gets what became of frames, all of which was before the event: that a
+    /// frame is written is said before the answer to it.
+    pub(super) async fn next(
+        &mut self,
+        lines: &mut LineBuffer,
+        reports: &mut Vec<Report>,
+        may_read: bool,
+    ) -> LinkEvent {
         tokio::select! {
             biased;
-            Some(report) = self.reports.recv() => LinkEvent::Report(report),
+            // First, so that what it wrote is reported without another turn.
             error = &mut self.writing => LinkEvent::Ended(error.to_string()),
+            1.. = self.reports.recv_many(reports, MAX_FRAMES) => LinkEvent::Reported,
             read = self.reader.read(lines), if may_read => match read {
                 // A server nearby answers between the write and this read.
-                Ok(true) => self.reported_first(),
+                Ok(true) => {
+                    while let Ok(report) = self.reports.try_recv() {
+                        reports.push(report);
+                    }
+                    LinkEvent::Read
+                }
                 Ok(false) => LinkEvent::Ended("the server closed the connection".to_owned()),
                 Err(error) => LinkEvent::Ended(error.to_string()),
             },
         }
-    }
-
-    /// That there may be lines, after all reports that are there.
-    fn reported_first(&mut self) -> LinkEvent {
-        let Ok(report) = self.reports.try_recv() else { return LinkEvent::Read };
-        self.unread = true;
-        LinkEvent::Report(report)
     }
 
     /// Gives the connection up. What had not been begun is withheld; of what had been, nothing more is
@@ -129,11 +129,11 @@ async fn write_frames(
 ) -> io::Error {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     let mut bytes = Vec::new();
+    let mut done = Vec::with_capacity(WRITE_BATCH);
     let mut queue = queue.lock().await;
     while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
         bytes.clear();
         let now = clock.instant();
-        let mut done = Vec::with_capacity(batch.len());
         for frame in batch.drain(..) {
             let is_late = frame.not_after.is_some_and(|not_after| now > not_after);
             if !is_late {
@@ -146,7 +146,7 @@ async fn write_frames(
             Ok(Err(error)) => return error,
             Err(_) => return io::Error::new(io::ErrorKind::TimedOut, "the server takes no bytes"),
         }
-        for report in done {
+        for report in done.drain(..) {
             // Nobody listens while the connection is being closed.
             let _ = reports.send(report).await;
         }
@@ -172,9 +172,13 @@ mod tests {
         let frame = Frame { bytes: b"PRIVMSG #a :b\r\n".to_vec(), not_after: None, ticket: Some(ticket) };
         assert!(link.write(frame).is_ok());
         let mut lines = LineBuffer::new();
-        let first = link.next(&mut lines, true).await;
-        assert!(matches!(first, LinkEvent::Report(Report::Written(written)) if written == ticket));
-        assert!(matches!(link.next(&mut lines, true).await, LinkEvent::Read));
+        let mut reports = Vec::new();
+        let mut event = link.next(&mut lines, &mut reports, true).await;
+        if matches!(event, LinkEvent::Reported) {
+            event = link.next(&mut lines, &mut reports, true).await;
+        }
+        assert!(matches!(event, LinkEvent::Read));
+        assert_eq!(reports, [Report::Written(ticket)]);
         assert!(lines.next_line().is_some());
     }
 }

@@ -68,6 +68,8 @@ pub enum Input<'a> {
     Connected,
     /// The transport could not be made; or it ended. Why, for people.
     Closed(&'a str),
+    /// We stop: the transport was ended by us, and there will be no other.
+    Stopped,
     /// A line was read.
     Line(&'a Message<'a>),
     /// Bytes were read that are no message.
@@ -228,6 +230,7 @@ impl Session {
         match input {
             Input::Connected => self.connected(now, out),
             Input::Closed(why) => self.closed("connection_lost", why, now, out),
+            Input::Stopped => self.stopped(now, out),
             Input::Line(message) => self.line(message, now, out),
             Input::Noise => self.heard(now),
             Input::Say(say) => self.say(say, now, out),

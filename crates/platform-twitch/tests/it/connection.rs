@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chatbus_connector::{Availability, ConnectionState, Target};
+use chatbus_connector::{Availability, ConnectionState, Connector as _, Target};
 
 use crate::corpus;
 use crate::rig::{Rig, Server, config};
@@ -27,6 +27,21 @@ async fn what_is_said_in_a_channel_becomes_an_event() {
     assert_eq!(status.auth.state, "anonymous");
     assert!(status.counters.received >= 2 && status.last_message_at.is_some());
     rig.end().await;
+}
+
+#[tokio::test]
+async fn an_orderly_stop_is_no_trouble() {
+    let server = Server::start().await;
+    let rig = Rig::run(config(&server.url("irc"), &["a"], true));
+    let mut peer = server.welcome().await;
+    peer.let_in().await;
+    rig.joined(1).await;
+    let status = rig.connector.status();
+    rig.end().await;
+    let stopped = status.snapshot();
+    assert_eq!(stopped.last_error.map(|error| error.code), None);
+    assert_eq!(stopped.state, ConnectionState::Disconnected);
+    assert!(stopped.joined_channels.is_empty());
 }
 
 #[tokio::test]

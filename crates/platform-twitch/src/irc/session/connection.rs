@@ -161,6 +161,13 @@ impl Session {
         }
     }
 
+    /// We left on purpose: nothing is wrong, but what is in flight stays without a verdict all the same.
+    pub(super) fn stopped(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if !matches!(self.phase, Phase::Waiting { .. }) {
+            self.down(now, out);
+        }
+    }
+
     pub(super) fn tick_connection(&mut self, now: Instant, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {

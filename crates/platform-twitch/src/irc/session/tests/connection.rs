@@ -232,3 +232,15 @@ fn lines_that_nobody_asked_for_are_events_and_change_nothing() {
     }
     assert_eq!(bench.session.availability("#a", bench.now()), Availability::Ready);
 }
+
+#[test]
+fn a_stop_is_no_trouble_and_what_is_in_flight_has_no_verdict() {
+    let mut bench = Bench::ready();
+    bench.say_written(1, "hi");
+    let out = bench.on(Input::Stopped).to_vec();
+    assert_eq!(troubles(&out), Vec::<&str>::new());
+    assert_eq!(states(&out), []);
+    assert!(matches!(verdicts(&out)[..], [Verdict::Unverified { .. }]), "{out:?}");
+    assert!(out.contains(&Output::News(News::Left("#a".into()))));
+    assert!(matches!(bench.session.availability("#a", bench.now()), Availability::Disconnected { .. }));
+}
