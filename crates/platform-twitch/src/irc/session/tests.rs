@@ -55,7 +55,16 @@ impl Bench {
         self.out.clear();
         let now = self.now();
         self.session.on(input, now, &mut self.out);
+        self.agenda_is_exact();
         &self.out
+    }
+
+    /// What the session remembers of its channels is what a walk over all of them finds.
+    fn agenda_is_exact(&self) {
+        let channels = &self.session.channels;
+        let deadlines = channels.all().flat_map(|channel| [channel.lane.deadline(), channel.join.deadline()]);
+        assert_eq!(channels.deadline(), deadlines.flatten().min());
+        assert_eq!(channels.any_wanted(), channels.all().any(|channel| channel.join.is_wanted()));
     }
 
     fn line(&mut self, line: &str) -> &[Output] {
@@ -72,6 +81,7 @@ impl Bench {
             self.clock.advance(next.saturating_duration_since(self.now()));
             let now = self.now();
             self.session.on(Input::Tick, now, &mut all);
+            self.agenda_is_exact();
             if now >= end {
                 return all;
             }
