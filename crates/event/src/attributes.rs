@@ -37,25 +37,28 @@ pub mod names {
     /// CloudEvents 1.0, binary mode.
     pub const CE_TIME: &str = "ce-time";
 
-    /// All of them.
-    pub(super) const OURS: [&str; 16] = [
-        CORRELATION_ID,
-        TYPE,
-        SOURCE,
-        TRACEPARENT,
-        MESSAGE_ID,
-        CHANNEL,
-        CE_ID,
-        CE_TYPE,
-        CE_SOURCE,
-        CE_SPECVERSION,
-        CE_TIME,
-        DELIVERY_ID,
-        DEADLINE,
-        HOPS,
-        STATUS,
-        REPLY_TO,
-    ];
+    /// The name of ours that this one is, to the letter.
+    pub(super) fn known(name: &str) -> Option<&'static str> {
+        Some(match name {
+            CORRELATION_ID => CORRELATION_ID,
+            TYPE => TYPE,
+            SOURCE => SOURCE,
+            TRACEPARENT => TRACEPARENT,
+            MESSAGE_ID => MESSAGE_ID,
+            CHANNEL => CHANNEL,
+            CE_ID => CE_ID,
+            CE_TYPE => CE_TYPE,
+            CE_SOURCE => CE_SOURCE,
+            CE_SPECVERSION => CE_SPECVERSION,
+            CE_TIME => CE_TIME,
+            DELIVERY_ID => DELIVERY_ID,
+            DEADLINE => DEADLINE,
+            HOPS => HOPS,
+            STATUS => STATUS,
+            REPLY_TO => REPLY_TO,
+            _ => return None,
+        })
+    }
 }
 
 /// An ordered list of named texts. Names keep their case and are compared without it.
@@ -90,7 +93,12 @@ impl Attributes {
 
     /// No attributes, with room for `n`.
     pub fn with_capacity(n: usize) -> Self {
-        Self { entries: Vec::with_capacity(n), values: String::with_capacity(VALUES_BYTES) }
+        Self::with_room(n, VALUES_BYTES)
+    }
+
+    /// No attributes, with room for `n` whose values are of so many bytes together.
+    pub fn with_room(n: usize, values: usize) -> Self {
+        Self { entries: Vec::with_capacity(n), values: String::with_capacity(values) }
     }
 
     /// Sets `name` to `value`, replacing what stood there. Control characters are dropped from the
@@ -101,22 +109,31 @@ impl Attributes {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             return;
         }
+        self.replace(name, value.as_ref());
+    }
+
+    /// The same for a name from outside, which costs nothing where it is one of ours.
+    pub fn set_named(&mut self, name: &str, value: &str) {
+        match names::known(name) {
+            Some(known) => self.replace(Cow::Borrowed(known), value),
+            None => self.set(name.to_owned(), value),
+        }
+    }
+
+    fn replace(&mut self, name: Cow<'static, str>, value: &str) {
         let start = self.values.len();
-        self.values.push_str(&clean(value.as_ref()));
+        self.values.push_str(&clean(value));
         let end = self.values.len();
-        match self.entries.iter_mut().find(|entry| entry.name.eq_ignore_ascii_case(&name)) {
+        match self.entries.iter_mut().find(|entry| same(&entry.name, &name)) {
             // What stood there stays behind in the text: replacing is rare, and the text is short-lived.
             Some(entry) => (entry.start, entry.end) = (start, end),
             None => self.entries.push(Entry { name, start, end }),
         }
     }
 
-    /// The same for a name from outside, which costs nothing where it is one of ours.
-    pub fn set_named(&mut self, name: &str, value: &str) {
-        match names::OURS.iter().find(|known| **known == name) {
-            Some(known) => self.set(*known, value),
-            None => self.set(name.to_owned(), value),
-        }
+    /// Adds any value under a name that is known to be valid, and not to be there yet.
+    pub(crate) fn put(&mut self, name: &'static str, value: &str) {
+        self.push(name, &clean(value));
     }
 
     /// Adds a name and value that are known to be valid, and a name that is not there yet.
@@ -128,12 +145,12 @@ impl Attributes {
 
     /// The value of `name`, whatever the case of either.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.entries.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| self.value(entry))
+        self.entries.iter().find(|entry| same(&entry.name, name)).map(|entry| self.value(entry))
     }
 
     /// Removes `name` and gives what it was.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let at = self.entries.iter().position(|entry| entry.name.eq_ignore_ascii_case(name))?;
+        let at = self.entries.iter().position(|entry| same(&entry.name, name))?;
         let entry = self.entries.remove(at);
         Some(self.value(&entry).to_owned())
     }
@@ -182,10 +199,16 @@ impl<N: Into<Cow<'static, str>>, V: AsRef<str>> FromIterator<(N, V)> for Attribu
     }
 }
 
+/// Most names differ in their length or their first letter already.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.as_bytes().first().map(u8::to_ascii_lowercase)
+            == b.as_bytes().first().map(u8::to_ascii_lowercase)
+        && a.eq_ignore_ascii_case(b)
+}
+
 fn clean(value: &str) -> Cow<'_, str> {
-    let is_plain = |b: &u8| matches!(b, 0x20..=0x7e);
-    let ends_are_plain = !value.starts_with(' ') && !value.ends_with(' ');
-    if ends_are_plain && value.as_bytes().iter().all(is_plain) {
+    if is_plain(value) {
         return Cow::Borrowed(value);
     }
     if value.chars().any(char::is_control) {
@@ -195,9 +218,61 @@ fn clean(value: &str) -> Cow<'_, str> {
     Cow::Borrowed(value.trim())
 }
 
+/// Whether this is printable ASCII with no space at either end, as nearly every value is. Looks at
+/// eight bytes at once, the last eight overlapping those before.
+pub(crate) fn is_plain(text: &str) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let odd = |chunk: &[u8; 8]| {
+        let word = u64::from_le_bytes(*chunk);
+        let delete = word ^ (ONES * 0x7f);
+        (word | (word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete))
+            & (ONES * 0x80)
+    };
+    let bytes = text.as_bytes();
+    if bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ') {
+        return false;
+    }
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|b| matches!(b, 0x20..=0x7e));
+    };
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(odd(last), |found, word| found | odd(word)) == 0
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_is_what_needs_no_cleaning(text in "[ -~]{0,40}|[ a-z\u{0}\u{1f}\u{7f}\u{80}ü]{0,24}") {
+            let expected = text.bytes().all(|b| matches!(b, 0x20..=0x7e))
+                && !text.starts_with(' ') && !text.ends_with(' ');
+            prop_assert_eq!(is_plain(&text), expected);
+        }
+
+        #[test]
+        fn a_value_is_cleaned_the_same_whatever_its_length(text in any::<String>()) {
+            let kept: String = text.chars().filter(|c| !c.is_control()).collect();
+            prop_assert_eq!(clean(&text), kept.trim());
+        }
+    }
+
+    #[test]
+    fn an_odd_byte_is_seen_wherever_it_stands() {
+        for len in 1..40 {
+            for at in 0..len {
+                for odd in ['\u{0}', '\n', '\u{1f}', '\u{7f}', 'ü'] {
+                    let mut text = "x".repeat(len);
+                    text.replace_range(at..=at, odd.encode_utf8(&mut [0; 4]));
+                    assert!(!is_plain(&text), "{text:?}");
+                }
+            }
+            assert!(is_plain(&"~".repeat(len)) && is_plain(&"!".repeat(len)));
+        }
+    }
 
     #[test]
     fn names_keep_their_case_and_are_found_without_it() {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::attributes::is_plain;
+
 /// The name of one running instance: 1 to 64 of `A-Z a-z 0-9 _ -`, so that it can stand in a topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId(Arc<str>);
@@ -57,6 +59,9 @@ impl fmt::Debug for InstanceId {
 impl MessageId {
     /// From any text.
     pub fn new(text: &str) -> Self {
+        if (1..=256).contains(&text.len()) && is_plain(text) {
+            return Self(text.into());
+        }
         let fits = !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
         if fits && text.trim() == text { Self(text.into()) } else { Self(sha256_hex(text.as_bytes()).into()) }
     }
@@ -64,7 +69,7 @@ impl MessageId {
     /// The id of what a step publishes because of the message with this id.
     #[must_use]
     pub fn step(&self, step: &str) -> Self {
-        Self::new(&format!("{}/{step}", self.0))
+        Self::new(&[&*self.0, "/", step].concat())
     }
 
     /// The text.
@@ -114,5 +119,8 @@ mod tests {
             assert_eq!(id, MessageId::new(odd));
         }
         assert_eq!(MessageId::new("abc").step("auth").as_str(), "abc/auth");
+        assert_eq!(MessageId::new("straße 7").step("auth").as_str(), "straße 7/auth");
+        assert_eq!(MessageId::new(&"x".repeat(256)).as_str(), "x".repeat(256));
+        assert_eq!(MessageId::new(&"x".repeat(256)).step("auth").as_str().len(), 64);
     }
 }

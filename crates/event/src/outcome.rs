@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::attributes::{Attributes, names};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, as_text};
 use crate::draft::MAX_EVENT_BYTES;
 use crate::ids::MessageId;
 use crate::json::Raw;
@@ -105,20 +105,20 @@ impl Finalize {
     pub fn attributes(&self, source: &str, traceparent: Option<&str>) -> Attributes {
         let id = self.message_id();
         let mut attributes = Attributes::with_capacity(12);
-        attributes.set(names::CORRELATION_ID, &self.correlation_id);
-        attributes.set(names::TYPE, FINALIZE_TYPE);
-        attributes.set(names::SOURCE, source);
+        attributes.put(names::CORRELATION_ID, &self.correlation_id);
+        attributes.put(names::TYPE, FINALIZE_TYPE);
+        attributes.put(names::SOURCE, source);
         if let Some(traceparent) = traceparent {
-            attributes.set(names::TRACEPARENT, traceparent);
+            attributes.put(names::TRACEPARENT, traceparent);
         }
-        attributes.set(names::MESSAGE_ID, id.as_str());
-        attributes.set(names::DELIVERY_ID, &self.delivery_id);
-        attributes.set(names::STATUS, self.status.as_str());
-        attributes.set(names::CE_ID, id.as_str());
-        attributes.set(names::CE_TYPE, FINALIZE_TYPE);
-        attributes.set(names::CE_SOURCE, source);
-        attributes.set(names::CE_SPECVERSION, "1.0");
-        attributes.set(names::CE_TIME, self.delivered_at.to_string());
+        attributes.put(names::MESSAGE_ID, id.as_str());
+        attributes.put(names::DELIVERY_ID, &self.delivery_id);
+        attributes.put(names::STATUS, self.status.as_str());
+        attributes.put(names::CE_ID, id.as_str());
+        attributes.put(names::CE_TYPE, FINALIZE_TYPE);
+        attributes.put(names::CE_SOURCE, source);
+        attributes.put(names::CE_SPECVERSION, "1.0");
+        attributes.put(names::CE_TIME, as_text(&self.delivered_at.ascii()));
         attributes
     }
 
@@ -134,7 +134,7 @@ impl Finalize {
         w.member_text("correlationId", &self.correlation_id);
         w.member_text("deliveryId", &self.delivery_id);
         w.member_text("destination", &self.destination);
-        w.member_fixed("deliveredAt", &self.delivered_at.to_string());
+        w.member_fixed("deliveredAt", as_text(&self.delivered_at.ascii()));
         w.member_fixed("status", self.status.as_str());
         if let Some(id) = &self.provider_message_id {
             w.member_text("providerMessageId", id);
@@ -151,7 +151,7 @@ impl Finalize {
         for attempt in &self.attempts {
             w.item();
             w.open_object();
-            w.member_fixed("at", &attempt.at.to_string());
+            w.member_fixed("at", as_text(&attempt.at.ascii()));
             w.member_text("instance", &attempt.instance);
             w.member_text("outcome", &attempt.outcome);
             w.close_object();

@@ -22,9 +22,9 @@ pub(crate) fn pack(attributes: &Attributes) -> Bytes {
 
 /// What [`pack`] packed. Of other bytes, as much as makes sense.
 pub(crate) fn unpack(mut packed: &[u8]) -> Attributes {
-    let mut attributes = Attributes::with_capacity(14);
+    let mut attributes = Attributes::with_room(14, packed.len());
     while let Some((name, value)) = pair(&mut packed) {
-        attributes.set(name.to_owned(), value);
+        attributes.set_named(name, value);
     }
     attributes
 }
