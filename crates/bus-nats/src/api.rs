@@ -252,11 +252,11 @@ async fn ask<T: DeserializeOwned>(
     let body = serde_json::to_vec(body).map_err(|e| refused().caused_by(e))?;
     let body = if body == b"null" { Vec::new() } else { body };
     let answer = session.request(&format!("$JS.API.{question}"), &body, TIMEOUT).await?;
-    if headers::status(&answer.headers).is_some() {
+    if headers::status(answer.headers()).is_some() {
         let why = "no JetStream answers: it is off, or has no leader";
         return Err(BusError::new(BusErrorKind::Misconfigured, why));
     }
-    let answer: Answer<T> = serde_json::from_slice(&answer.payload).map_err(|e| refused().caused_by(e))?;
+    let answer: Answer<T> = serde_json::from_slice(answer.payload()).map_err(|e| refused().caused_by(e))?;
     match (answer.error, answer.value) {
         (Some(error), _) => Ok(Err(error)),
         (None, Some(value)) => Ok(Ok(value)),

@@ -1,6 +1,5 @@
 //! What one member holds unsettled, and how each of it is settled.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use chatbus_bus::{BusError, BusErrorKind, Settler};
 use tokio::sync::Notify;
 
 use crate::link::Link;
+use crate::numbers::NumberMap;
 use crate::streams::nanos;
 
 /// How long the server may take to confirm an acknowledgement.
@@ -23,15 +23,24 @@ pub(crate) struct Share {
     /// Whether an acknowledgement waits for the server's word.
     pub(crate) confirmed: bool,
     /// What is held, by its place.
-    held: Mutex<HashMap<u64, Entry>>,
-    /// Told each time one is settled.
+    held: Mutex<Held>,
+    /// How many may be held.
+    max: usize,
+    /// Told when there is room that is worth asking for.
     pub(crate) freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    entries: NumberMap<Entry>,
+    /// Messages asked for and not yet come.
+    asked: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     /// Where it is settled.
-    reply: String,
+    reply: Arc<str>,
     /// Whether the reader has it, or it still waits to be read.
     taken: bool,
 }
@@ -56,26 +65,45 @@ enum State {
 // === impl Share ===
 
 impl Share {
-    pub(crate) fn new(link: Arc<Link>, consumer: Arc<str>, confirmed: bool) -> Arc<Self> {
-        Arc::new(Self { link, consumer, confirmed, held: Mutex::default(), freed: Notify::new() })
+    pub(crate) fn new(link: Arc<Link>, consumer: Arc<str>, confirmed: bool, max: usize) -> Arc<Self> {
+        Arc::new(Self { link, consumer, confirmed, held: Mutex::default(), max, freed: Notify::new() })
+    }
+
+    /// How many to ask for now, if it is worth a question. They count as asked for from here on.
+    pub(crate) fn ask(&self) -> Option<usize> {
+        let mut held = self.held();
+        let room = held.room(self.max)?;
+        held.asked += room;
+        Some(room)
+    }
+
+    /// So many of those that were asked for came, or will not come.
+    pub(crate) fn came(&self, n: usize) {
+        let mut held = self.held();
+        held.asked = held.asked.saturating_sub(n);
+    }
+
+    /// Messages asked for and not yet come.
+    pub(crate) fn asked(&self) -> usize {
+        self.held().asked
     }
 
     /// Takes a message into the share. `None` when it is held already: the server believed that we
     /// died, as after its own restart. What is held is then settled where the newer delivery says.
-    pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: String) -> Option<Hold> {
+    pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: Arc<str>) -> Option<Hold> {
         let mut held = self.held();
-        if let Some(entry) = held.get_mut(&seq) {
+        if let Some(entry) = held.entries.get_mut(&seq) {
             entry.reply = reply;
             return None;
         }
-        held.insert(seq, Entry { reply, taken: false });
+        held.entries.insert(seq, Entry { reply, taken: false });
         Some(Hold { share: Arc::clone(self), seq, state: State::Held })
     }
 
     /// Gives back what nobody has read, as far as there is a connection.
     pub(crate) fn give_back_unread(&self) {
         let Some(epoch) = self.link.current() else { return };
-        self.held().retain(|_, entry| {
+        self.held().entries.retain(|_, entry| {
             if !entry.taken {
                 let _ = epoch.session.post(&entry.reply, None, b"-NAK");
             }
@@ -83,33 +111,46 @@ impl Share {
         });
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.held().len()
-    }
-
     /// The lowest place that is held.
     pub(crate) fn lowest(&self) -> Option<u64> {
-        self.held().keys().copied().min()
+        self.held().entries.keys().copied().min()
     }
 
     /// Tells the server that everything that is held is still in hand.
     pub(crate) fn keep(&self) {
         let Some(epoch) = self.link.current() else { return };
-        let replies: Vec<String> = self.held().values().map(|entry| entry.reply.clone()).collect();
+        let replies: Vec<Arc<str>> =
+            self.held().entries.values().map(|entry| Arc::clone(&entry.reply)).collect();
         for reply in replies {
             // Without a connection the server will redeliver, and we drop what we hold already.
             let _ = epoch.session.post(&reply, None, b"+WPI");
         }
     }
 
-    fn release(&self, seq: u64) -> Option<String> {
-        let entry = self.held().remove(&seq);
-        self.freed.notify_one();
+    fn release(&self, seq: u64) -> Option<Arc<str>> {
+        let mut held = self.held();
+        let entry = held.entries.remove(&seq);
+        let worth_asking = held.room(self.max).is_some();
+        drop(held);
+        if worth_asking {
+            self.freed.notify_one();
+        }
         entry.map(|entry| entry.reply)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// How many more there is room for, where that is worth a question: at once when nothing is asked
+    /// for, else only for a good part of all.
+    fn room(&self, max: usize) -> Option<usize> {
+        let room = max.saturating_sub(self.entries.len() + self.asked);
+        (room > 0 && (self.asked == 0 || room >= max.div_ceil(4))).then_some(room)
     }
 }
 
@@ -118,7 +159,7 @@ impl Share {
 impl Hold {
     /// The reader takes it; false when it was given back meanwhile.
     pub(crate) fn take(&mut self) -> bool {
-        let taken = self.share.held().get_mut(&self.seq).map(|entry| entry.taken = true).is_some();
+        let taken = self.share.held().entries.get_mut(&self.seq).map(|entry| entry.taken = true).is_some();
         if !taken {
             self.state = State::Released;
         }
@@ -154,11 +195,12 @@ impl Settler for Hold {
         };
         self.state = State::Confirming;
         // Held until the answer, so that a slow one does not look like our death.
-        let reply = self.share.held().get(&self.seq).map(|entry| entry.reply.clone()).unwrap_or_default();
+        let reply = self.share.held().entries.get(&self.seq).map(|entry| Arc::clone(&entry.reply));
+        let reply = reply.unwrap_or_default();
         let answer = epoch.session.request(&reply, b"+ACK", CONFIRM).await;
         self.state = State::Released;
         self.share.release(self.seq);
-        if crate::headers::status(&answer?.headers).is_some() {
+        if crate::headers::status(answer?.headers()).is_some() {
             return Err(BusError::new(
                 BusErrorKind::Refused,
                 "the group is gone, and with it what it was told",
@@ -199,5 +241,26 @@ impl Drop for Hold {
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hold").field("seq", &self.seq).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_asked_for_when_nothing_is_or_when_it_is_much() {
+        let held = |entries: u64, asked| {
+            let entry = |seq| (seq, Entry { reply: "r".into(), taken: false });
+            Held { entries: (0..entries).map(entry).collect(), asked }
+        };
+        assert_eq!(held(0, 0).room(8), Some(8));
+        assert_eq!(held(7, 0).room(8), Some(1));
+        assert_eq!(held(8, 0).room(8), None);
+        assert_eq!(held(3, 4).room(8), None);
+        assert_eq!(held(3, 3).room(8), Some(2));
+        assert_eq!(held(9, 9).room(8), None);
+        assert_eq!(held(0, 0).room(1), Some(1));
+        assert_eq!(held(0, 1).room(1), None);
     }
 }

@@ -30,6 +30,7 @@ mod lag;
 mod link;
 mod member;
 mod names;
+mod numbers;
 mod others;
 mod record;
 mod scan;

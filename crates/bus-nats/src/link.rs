@@ -4,6 +4,7 @@
 //! every stream is as it should be. Until then, and between connections, the status says why not.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::config::NatsConfig;
 use crate::failures::Failures;
 use crate::lag::Losses;
 use crate::names::Names;
-use crate::streams;
+use crate::streams::{self, Small};
 use crate::wire::{Bounds, Session, dial};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     status: watch::Sender<BusStatus>,
     /// Whether the last attempt failed for a reason that trying again cannot mend.
     misconfigured: Mutex<bool>,
+    /// Whether it was said that streams are smaller than configured.
+    told_small: AtomicBool,
 }
 
 /// One connection in use.
@@ -86,6 +89,7 @@ impl Link {
             current: watch::Sender::new(None),
             status: watch::Sender::new(status),
             misconfigured: Mutex::new(false),
+            told_small: AtomicBool::new(false),
         })
     }
 
@@ -179,7 +183,11 @@ impl Link {
         };
         let session = Session::start(dialled, self.names.prefix(), &bounds, &self.runtime);
         let mut guard = CloseUnlessKept(Some(Arc::clone(&session)));
-        streams::ensure_all(&session, &self.names, &self.config, &*self.runtime.entropy).await?;
+        let small = streams::ensure_all(&session, &self.names, &self.config, &*self.runtime.entropy).await?;
+        // It stays so over every reconnect, and there is one bus in a process.
+        if !small.is_empty() && !self.told_small.swap(true, Ordering::Relaxed) {
+            Small::warn(&small);
+        }
         guard.0 = None;
         Ok(session)
     }

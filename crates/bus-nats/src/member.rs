@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_bus::{BusError, BusErrorKind, Consumer, Delivery, Subscription};
+use chatbus_bus::{BusError, BusErrorKind, Consumer, Delivery, Message, Record, Subscription};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -16,8 +16,8 @@ use crate::headers;
 use crate::held::{Hold, Share};
 use crate::link::{Epoch, Link};
 use crate::names::Names;
-use crate::record::{Place, record};
-use crate::streams::{is_work_queue, nanos};
+use crate::record::{self, Place};
+use crate::streams::{is_queue, is_work_queue, nanos};
 use crate::wire::{Inbound, Subscribed};
 
 /// How long the server keeps a pull that it cannot serve.
@@ -26,6 +26,8 @@ const PULL_LIFE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Ticks of silence after which a pull is lost: the consumer was removed or its leader died unheard.
 const SILENT_TICKS: u32 = 3;
+/// Messages that are taken before the other inputs are looked at again.
+const AT_ONCE: usize = 64;
 /// Between two tries to have the group again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -37,7 +39,7 @@ struct Member {
 
 /// A message on its way to the reader.
 struct Item {
-    record: chatbus_bus::Record,
+    record: Record,
     deliveries: u32,
     hold: Hold,
 }
@@ -49,8 +51,8 @@ struct Puller {
     stream: String,
     name: String,
     out: mpsc::Sender<Item>,
-    /// Messages asked for and not yet come.
-    outstanding: usize,
+    /// Whether the stream holds one subject and drops what is old, so that gaps can be told.
+    shows_gaps: bool,
     /// The highest place that came, or where the group began.
     seen: u64,
     /// Place and number of the last first delivery, to see what retention dropped in between.
@@ -79,15 +81,17 @@ pub(crate) async fn join(
     let family = subscription.topic.family();
     let (stream, name) =
         (link.names.stream(family), Names::consumer(&subscription.topic, &subscription.group));
-    let share = Share::new(Arc::clone(link), format!("{stream}/{name}").into(), is_work_queue(family));
-    let (out, deliveries) = mpsc::channel(subscription.max_in_flight.max(1));
+    let max = subscription.max_in_flight;
+    let consumer = format!("{stream}/{name}").into();
+    let share = Share::new(Arc::clone(link), consumer, is_work_queue(family), max);
+    let (out, deliveries) = mpsc::channel(max.max(1));
     let puller = Puller {
         share: Arc::clone(&share),
         subscription,
         stream,
         name,
         out,
-        outstanding: 0,
+        shows_gaps: link.names.subjects(family).len() == 1 && !is_queue(family),
         seen: info.delivered.stream_seq,
         last: None,
         _token: link.members.token(),
@@ -193,24 +197,27 @@ impl Puller {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent = 0;
-        self.outstanding = 0;
+        let mut batch = Vec::new();
+        share.came(usize::MAX);
         loop {
             if let Err(error) = self.ask(epoch, &inbox.subject) {
                 return if error.kind() == BusErrorKind::Closed { End::Disconnected } else { End::Renew };
             }
             tokio::select! {
-                inbound = inbox.messages.recv() => {
+                came = inbox.messages.recv_many(&mut batch, AT_ONCE) => {
                     silent = 0;
-                    match inbound {
-                        None => return if self.is_over(epoch) { End::Disconnected } else { End::Renew },
-                        Some(inbound) => if let Some(end) = self.take(inbound) { return end },
+                    if came == 0 {
+                        return if self.is_over(epoch) { End::Disconnected } else { End::Renew };
+                    }
+                    if let Some(end) = batch.drain(..).find_map(|inbound| self.take(inbound)) {
+                        return end;
                     }
                 }
                 () = share.freed.notified() => {}
                 _ = sign.tick() => share.keep(),
                 _ = beat.tick() => {
                     silent += 1;
-                    if silent > SILENT_TICKS && self.outstanding > 0 {
+                    if silent > SILENT_TICKS && share.asked() > 0 {
                         return End::Renew;
                     }
                 }
@@ -227,46 +234,41 @@ impl Puller {
         self.share.link.current().is_none_or(|current| !Arc::ptr_eq(&current, epoch))
     }
 
-    /// Asks for as many as there is room for: at once when nothing is asked for, else only when it is
-    /// worth a question.
+    /// Asks for as many as there is room for, where it is worth a question.
     fn ask(&mut self, epoch: &Arc<Epoch>, reply: &str) -> Result<(), BusError> {
-        let max = self.subscription.max_in_flight;
-        let room = max.saturating_sub(self.share.len() + self.outstanding);
-        if room == 0 || (self.outstanding > 0 && room < max.div_ceil(4)) {
-            return Ok(());
-        }
+        let Some(room) = self.share.ask() else { return Ok(()) };
         let pull = json!({
             "batch": room, "expires": nanos(PULL_LIFE), "idle_heartbeat": nanos(HEARTBEAT),
         });
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.name);
-        epoch.session.post(&subject, Some(reply), pull.to_string().as_bytes())?;
-        self.outstanding += room;
-        Ok(())
+        epoch.session.post(&subject, Some(reply), pull.to_string().as_bytes())
     }
 
-    fn take(&mut self, inbound: Inbound) -> Option<End> {
+    fn take(&mut self, mut inbound: Inbound) -> Option<End> {
         let Some(place) = inbound.reply.as_deref().and_then(Place::read) else { return self.heed(&inbound) };
-        self.outstanding = self.outstanding.saturating_sub(1);
+        self.share.came(1);
         self.notice_gap(place);
         self.seen = self.seen.max(place.stream_seq);
-        let hold = self.share.hold(place.stream_seq, inbound.reply.unwrap_or_default())?;
+        let hold = self.share.hold(place.stream_seq, inbound.reply.take().unwrap_or_default())?;
         let topic = self.subscription.topic.clone();
-        let record = record(topic, place.stream_seq, place.published_at, &inbound.headers, inbound.payload);
+        let (id, attributes) = record::described(&topic, place.stream_seq, inbound.headers());
+        let message = Message { id, attributes, body: inbound.into_payload() };
+        let record = Record { message, topic, seq: place.stream_seq, published_at: place.published_at };
         // Room was made before it was asked for; more than that goes back to the group by being dropped.
         let _ = self.out.try_send(Item { record, deliveries: place.deliveries, hold });
         None
     }
 
     fn heed(&mut self, inbound: &Inbound) -> Option<End> {
-        let (code, description) = headers::status(&inbound.headers)?;
+        let (code, description) = headers::status(inbound.headers())?;
         match code {
             // An idle heartbeat.
             100 => None,
             // The pull is over: its time, or the batch. What it did not bring is asked for anew.
             408 | 404 => {
-                let left = headers::servers_own(&inbound.headers, "Nats-Pending-Messages");
-                let left = left.and_then(|n| n.parse().ok()).unwrap_or(self.outstanding);
-                self.outstanding = self.outstanding.saturating_sub(left);
+                let left = headers::servers_own(inbound.headers(), "Nats-Pending-Messages");
+                let left = left.and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+                self.share.came(left);
                 None
             }
             _ => {
@@ -280,13 +282,11 @@ impl Puller {
     /// retention dropped those before they were read. Only where the stream holds one subject, so
     /// that no place belongs to another topic.
     fn notice_gap(&mut self, place: Place) {
-        if place.deliveries != 1 {
+        if place.deliveries != 1 || !self.shows_gaps {
             return;
         }
         if let Some(last) = self.last.replace(place)
             && last.consumer_seq + 1 == place.consumer_seq
-            && self.share.link.names.subjects(self.subscription.topic.family()).len() == 1
-            && !crate::streams::is_queue(self.subscription.topic.family())
         {
             let mut losses = self.share.link.losses.lock().unwrap_or_else(PoisonError::into_inner);
             losses.dropped(&self.share.consumer, last.stream_seq, place.stream_seq.saturating_sub(1));

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use chatbus_bus::{Message, Record};
-use chatbus_event::{Timestamp, Topic};
+use chatbus_event::{Attributes, MessageId, Timestamp, Topic};
+use memchr::memchr_iter;
 
 use crate::headers;
 
@@ -22,8 +23,16 @@ impl Place {
     /// Reads `$JS.ACK.[domain.account.]stream.consumer.deliveries.stream-seq.consumer-seq.time.pending[.more]`.
     pub(crate) fn read(reply: &str) -> Option<Self> {
         let rest = reply.strip_prefix("$JS.ACK.")?;
-        let tokens: Vec<&str> = rest.split('.').collect();
-        let at = match tokens.len() {
+        let mut tokens = [""; 9];
+        let mut count = 0;
+        let mut from = 0;
+        for dot in memchr_iter(b'.', rest.as_bytes()).chain([rest.len()]) {
+            if let Some(token) = tokens.get_mut(count) {
+                *token = &rest[from..dot];
+            }
+            (count, from) = (count + 1, dot + 1);
+        }
+        let at = match count {
             7 => 2,
             n if n >= 9 => 4,
             _ => return None,
@@ -40,9 +49,14 @@ impl Place {
 
 /// The record of a message with these headers and body.
 pub(crate) fn record(topic: Topic, seq: u64, published_at: Timestamp, block: &[u8], body: Bytes) -> Record {
+    let (id, attributes) = described(&topic, seq, block);
+    Record { message: Message { id, attributes, body }, topic, seq, published_at }
+}
+
+/// What a message's headers and its place say of it.
+pub(crate) fn described(topic: &Topic, seq: u64, block: &[u8]) -> (MessageId, Attributes) {
     let headers = headers::read(block);
-    let id = headers::message_id(&headers, &topic, seq);
-    Record { message: Message { id, attributes: headers.attributes, body }, topic, seq, published_at }
+    (headers::message_id(&headers, topic, seq), headers.attributes)
 }
 
 #[cfg(test)]
@@ -61,10 +75,20 @@ mod tests {
             "$JS.ACK.S.C.2.12.34.1763700000123456789.5",
             "$JS.ACK.hub.hAsH.S.C.2.12.34.1763700000123456789.5",
             "$JS.ACK._.hAsH.S.C.2.12.34.1763700000123456789.5.rand",
+            "$JS.ACK._.hAsH.S.C.2.12.34.1763700000123456789.5.rand.and.more",
         ] {
             assert_eq!(Place::read(reply), Some(place), "{reply}");
         }
-        for other in ["", "$JS.ACK.S.C", "$JS.ACK.S.C.x.12.34.5.6", "_INBOX.a"] {
+        for other in [
+            "",
+            "$JS.ACK.",
+            "$JS.ACK.S.C",
+            "$JS.ACK.S.C.2.12.34.5",
+            "$JS.ACK.S.C.2.12.34.5.6.7",
+            "$JS.ACK.S.C.x.12.34.5.6",
+            "$JS.ACK.S.C..12.34.5.6",
+            "_INBOX.a",
+        ] {
             assert_eq!(Place::read(other), None, "{other}");
         }
     }

@@ -155,23 +155,30 @@ impl Cursor {
         let until = self.next.saturating_add(self.ahead - 1).min(last);
         let asked = (self.next..=until)
             .map(|seq| api::message(&epoch.session, &self.stream, Which::From(seq, &self.subject)));
-        let mut came = 0;
-        let answers = try_join_all(asked).await?;
-        // Where a place has nothing behind it, a later one may all the same be answered with a message
-        // that came in between; going on there would pass over what came before that one.
-        for kept in answers.into_iter().map_while(std::convert::identity) {
-            if kept.seq >= self.next && kept.seq <= last {
-                self.next = kept.seq + 1;
-                came += 1;
-                self.ready.extend(kept.into_record(link));
-            }
-        }
+        let kept = self.in_order(try_join_all(asked).await?, last);
+        let came = kept.len();
+        self.ready.extend(kept.into_iter().filter_map(|kept| kept.into_record(link)));
         self.ahead = match u64::try_from(came).unwrap_or(self.ahead) {
             0 => 1,
             n if n >= self.ahead => (self.ahead * 2).min(MAX_AHEAD),
             n => n,
         };
         Ok(came)
+    }
+
+    /// Of the answers for places that follow each other, the messages that nothing can stand before
+    /// which was not read; goes on behind the last of them.
+    fn in_order(&mut self, answers: Vec<Option<Kept>>, last: u64) -> Vec<Kept> {
+        let mut kept: Vec<Kept> = Vec::with_capacity(answers.len());
+        // Where a place has nothing behind it, a later one may all the same be answered with a message
+        // that came in between; going on there would pass over what came before that one.
+        for answer in answers.into_iter().map_while(std::convert::identity) {
+            if answer.seq >= self.next && answer.seq <= last {
+                self.next = answer.seq + 1;
+                kept.push(answer);
+            }
+        }
+        kept
     }
 }
 
@@ -241,5 +248,46 @@ impl Records for Scanning {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn cursor(next: u64) -> Cursor {
+        Cursor { stream: "s".into(), subject: ">".into(), next, end: None, ahead: 1, ready: VecDeque::new() }
+    }
+
+    fn read(cursor: &mut Cursor, answers: &[Option<u64>], last: u64) -> Vec<u64> {
+        let kept = |seq| Kept {
+            subject: "internal.ingress.v1".into(),
+            seq,
+            time: Timestamp::EPOCH,
+            headers: Bytes::new(),
+            payload: Bytes::new(),
+        };
+        let answers = answers.iter().map(|seq| seq.map(kept)).collect();
+        cursor.in_order(answers, last).iter().map(|kept| kept.seq).collect()
+    }
+
+    #[test]
+    fn what_came_while_several_places_were_asked_for_is_not_passed_over() {
+        let mut cursor = cursor(5);
+        // Place 6 was looked at while it was empty. Then 6 and 7 came, and place 7 was looked at.
+        assert_eq!(read(&mut cursor, &[Some(5), None, Some(7)], u64::MAX), [5]);
+        assert_eq!(read(&mut cursor, &[Some(6), Some(7), None], u64::MAX), [6, 7]);
+        assert_eq!(read(&mut cursor, &[None, Some(9)], u64::MAX), [0_u64; 0]);
+        assert_eq!(cursor.next, 8);
+    }
+
+    #[test]
+    fn one_message_behind_several_places_is_read_once_and_none_beyond_the_end() {
+        let mut cursor = cursor(1);
+        assert_eq!(read(&mut cursor, &[Some(4), Some(4), Some(4), Some(4), Some(5)], 10), [4, 5]);
+        assert_eq!(read(&mut cursor, &[Some(6), Some(11)], 10), [6]);
+        assert_eq!(cursor.next, 7);
     }
 }

@@ -43,7 +43,15 @@ pub(crate) fn is_queue(family: Family) -> bool {
     family.is_egress() || family == Family::Lane
 }
 
-/// Makes every family's stream as it should be.
+/// A stream that is smaller than it is configured to be, because the servers have no more room.
+#[derive(Debug)]
+pub(crate) struct Small {
+    name: String,
+    bytes: u64,
+    configured: u64,
+}
+
+/// Makes every family's stream as it should be; gives those that are smaller.
 ///
 /// # Errors
 /// `Misconfigured`, naming stream and setting, for what cannot be changed.
@@ -52,7 +60,7 @@ pub(crate) async fn ensure_all(
     names: &Names,
     config: &NatsConfig,
     entropy: &dyn Entropy,
-) -> Result<(), BusError> {
+) -> Result<Vec<Small>, BusError> {
     api::account(session).await?;
     let wanted = Family::ALL.map(|family| {
         let name = names.stream(family);
@@ -73,17 +81,17 @@ pub(crate) async fn ensure_all(
     let adjusted = there.into_iter().map(|(family, wanted, name, found)| async move {
         adjust(session, &name, family, &found.config, wanted).await
     });
-    try_join_all(adjusted).await?;
+    let mut small: Vec<Small> = try_join_all(adjusted).await?.into_iter().flatten().collect();
     if let Some((_, first, _)) = missing.first() {
         let size = room(session, names, first, missing.len() as u64, config, entropy).await?;
         let made = missing.iter_mut().map(|(family, wanted, name)| {
-            let own = wanted.get("max_bytes").and_then(Value::as_u64).unwrap_or(size);
+            let own = max_bytes(wanted);
             wanted.insert("max_bytes".into(), own.min(size).into());
-            make(session, name, *family, wanted)
+            make(session, name, *family, wanted, own)
         });
-        try_join_all(made).await?;
+        small.extend(try_join_all(made).await?.into_iter().flatten());
     }
-    Ok(())
+    Ok(small)
 }
 
 /// How large each of `count` new streams may be.
@@ -115,23 +123,23 @@ async fn room(
             }
             Err(error) if error.is_no_room() && size / 2 >= MIN_BYTES => {
                 size /= 2;
-                tracing::warn!(
-                    event = "bus.nats.streams_shrunk",
-                    bytes = size,
-                    configured = full,
-                    reason = %error.into_bus_error("the servers have no room"),
-                    "new streams are made smaller than configured"
-                );
             }
             Err(error) => return Err(error.into_bus_error("looking for room for streams")),
         }
     }
 }
 
-async fn make(session: &Session, name: &str, family: Family, wanted: &Settings) -> Result<(), BusError> {
+async fn make(
+    session: &Session,
+    name: &str,
+    family: Family,
+    wanted: &Settings,
+    configured: u64,
+) -> Result<Option<Small>, BusError> {
     let made = api::create_stream(session, name, wanted).await;
     if made.map_err(|e| e.into_bus_error(&format!("stream {name}")))?.is_some() {
-        return Ok(());
+        let bytes = max_bytes(wanted);
+        return Ok((bytes < configured).then(|| Small { name: name.to_owned(), bytes, configured }));
     }
     let found = api::stream(session, name).await?;
     let found = found.ok_or_else(|| BusError::closed(format!("stream {name} comes and goes")))?;
@@ -144,7 +152,8 @@ async fn adjust(
     family: Family,
     found: &Settings,
     mut wanted: Settings,
-) -> Result<(), BusError> {
+) -> Result<Option<Small>, BusError> {
+    let mut small = None;
     if family == Family::Other {
         wanted.insert("subjects".into(), found.get("subjects").cloned().unwrap_or_default());
     }
@@ -175,11 +184,8 @@ async fn adjust(
             }
             // It stands, and has as much as there is room for.
             Err(error) if error.is_no_room() && different.contains(&"max_bytes") => {
-                tracing::warn!(
-                    event = "bus.nats.stream_small",
-                    stream = name,
-                    "a stream stays smaller than configured"
-                );
+                let (bytes, configured) = (max_bytes(found), max_bytes(&wanted));
+                small = Some(Small { name: name.to_owned(), bytes, configured });
                 different.retain(|key| *key != "max_bytes");
             }
             Err(ApiErrorOr::Api(error)) => {
@@ -189,7 +195,11 @@ async fn adjust(
             Err(ApiErrorOr::Bus(error)) => return Err(error),
         }
     }
-    Ok(())
+    Ok(small)
+}
+
+fn max_bytes(settings: &Settings) -> u64 {
+    settings.get("max_bytes").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Adds a topic of [`Family::Other`] to its stream.
@@ -258,6 +268,26 @@ fn same(found: Option<&Value>, wanted: &Value) -> bool {
     match found {
         Some(found) => found == wanted,
         None => matches!(wanted, Value::Bool(false) | Value::Null) || wanted.as_u64() == Some(0),
+    }
+}
+
+// === impl Small ===
+
+impl Small {
+    /// Says it of all of them at once.
+    pub(crate) fn warn(all: &[Self]) {
+        let streams: Vec<String> = all.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            event = "bus.nats.stream_small",
+            streams = streams.join(", "),
+            "streams are smaller than configured, since the servers have no more room"
+        );
+    }
+}
+
+impl std::fmt::Display for Small {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} of {} bytes)", self.name, self.bytes, self.configured)
     }
 }
 

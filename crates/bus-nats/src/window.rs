@@ -80,13 +80,15 @@ impl Window {
         Ok((place, receiver))
     }
 
-    /// Answers the message at a place. What was answered already, or never was, is ignored.
-    pub(crate) fn answer(&mut self, place: u64, answer: Answer) {
-        let Some(at) = place.checked_sub(self.base).and_then(|at| usize::try_from(at).ok()) else { return };
-        if let Some(waiting) = self.waiting.get_mut(at).and_then(Option::take) {
-            self.settle(waiting, answer);
-        }
+    /// Takes the message at a place out, for its answer. `None` for what was answered already, or
+    /// never was.
+    pub(crate) fn take(&mut self, place: u64) -> Option<oneshot::Sender<Answer>> {
+        let at = usize::try_from(place.checked_sub(self.base)?).ok()?;
+        let waiting = self.waiting.get_mut(at)?.take()?;
+        self.bytes -= waiting.bytes;
+        self.unanswered -= 1;
         self.trim();
+        Some(waiting.answer)
     }
 
     /// The family of the message at a place that still waits.
@@ -163,17 +165,23 @@ mod tests {
         window.push(Family::Ingress, 10, since).unwrap()
     }
 
+    fn answer(window: &mut Window, place: u64, answer: Answer) {
+        if let Some(waiting) = window.take(place) {
+            let _ = waiting.send(answer);
+        }
+    }
+
     #[test]
     fn answers_find_their_message_in_any_order_and_once() {
         let mut window = Window::new(8, 1000);
         let (a, mut ra) = push(&mut window, 0);
         let (b, mut rb) = push(&mut window, 0);
-        window.answer(b, stored(2));
-        window.answer(b, stored(9));
-        window.answer(77, stored(9));
+        answer(&mut window, b, stored(2));
+        answer(&mut window, b, stored(9));
+        answer(&mut window, 77, stored(9));
         assert!(ra.try_recv().is_err());
         assert_eq!(rb.try_recv().unwrap().unwrap().seq, 2);
-        window.answer(a, stored(1));
+        answer(&mut window, a, stored(1));
         assert_eq!(ra.try_recv().unwrap().unwrap().seq, 1);
         assert!(window.is_empty());
         let (c, _rc) = push(&mut window, 0);
@@ -186,9 +194,9 @@ mod tests {
         let (a, _ra) = push(&mut window, 0);
         let (b, _rb) = push(&mut window, 0);
         assert_eq!(window.push(Family::Ingress, 1, 0).unwrap_err(), NoRoom::Full);
-        window.answer(b, stored(2));
+        answer(&mut window, b, stored(2));
         assert_eq!(window.push(Family::Ingress, 1, 0).unwrap_err(), NoRoom::Full);
-        window.answer(a, stored(1));
+        answer(&mut window, a, stored(1));
         assert!(window.push(Family::Ingress, 2000, 0).is_ok(), "one message always fits");
         assert_eq!(window.push(Family::Ingress, 1, 0).unwrap_err(), NoRoom::Full);
     }
@@ -205,7 +213,7 @@ mod tests {
         assert_eq!(old.try_recv().unwrap().unwrap_err().kind(), BusErrorKind::Timeout);
         assert_eq!(behind.try_recv().unwrap().unwrap_err().kind(), BusErrorKind::Timeout);
         assert!(of_other.try_recv().is_err());
-        window.answer(other, stored(1));
+        answer(&mut window, other, stored(1));
         assert_eq!(of_other.try_recv().unwrap().unwrap().seq, 1);
         assert!(window.is_empty());
     }
@@ -217,7 +225,7 @@ mod tests {
         window.close("gone");
         assert_eq!(receiver.try_recv().unwrap().unwrap_err().kind(), BusErrorKind::Closed);
         assert_eq!(window.push(Family::Ingress, 1, 0).unwrap_err(), NoRoom::Closed("gone".into()));
-        window.answer(place, stored(1));
+        answer(&mut window, place, stored(1));
         assert!(window.is_empty());
     }
 }

@@ -8,6 +8,7 @@
 
 mod dial;
 mod frames;
+mod lines;
 mod session;
 
 pub(crate) use dial::dial;

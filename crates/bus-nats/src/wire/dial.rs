@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, Bytes, BytesMut};
 use chatbus_bus::{BusError, BusErrorKind};
 use rustls_pki_types::ServerName;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::frames::{Frame, take};
+use super::frames::{self, Frame, Next};
 use crate::access::{Access, Endpoint};
 
 /// What a server says of itself.
@@ -39,6 +39,14 @@ pub(crate) struct Dialled {
     pub(crate) info: ServerInfo,
 }
 
+/// What a server says before a session begins.
+enum Greeting {
+    Info(Bytes),
+    Pong,
+    Error(String),
+    Other,
+}
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -52,7 +60,7 @@ pub(crate) async fn dial(access: &Access, endpoint: &Endpoint) -> Result<Dialled
     let mut tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(failed)?;
     tcp.set_nodelay(true).map_err(failed)?;
     let mut buffer = BytesMut::with_capacity(16 * 1024);
-    let Frame::Info(info) = next(&mut tcp, &mut buffer).await.map_err(failed)? else {
+    let Greeting::Info(info) = next(&mut tcp, &mut buffer).await.map_err(failed)? else {
         return Err(BusError::closed(format!("NATS server {endpoint} did not introduce itself")));
     };
     let info: ServerInfo = serde_json::from_slice(&info).map_err(|e| {
@@ -78,11 +86,11 @@ pub(crate) async fn dial(access: &Access, endpoint: &Endpoint) -> Result<Dialled
     stream.flush().await.map_err(failed)?;
     loop {
         match next(&mut stream, &mut buffer).await.map_err(failed)? {
-            Frame::Pong => break,
-            Frame::Error(why) => {
+            Greeting::Pong => break,
+            Greeting::Error(why) => {
                 return Err(BusError::closed(format!("NATS server {endpoint} refused us: {why}")));
             }
-            _ => {}
+            Greeting::Info(_) | Greeting::Other => {}
         }
     }
     let (reader, writer) = tokio::io::split(stream);
@@ -108,10 +116,17 @@ fn connect_line(
     Ok(format!("CONNECT {}\r\nPING\r\n", serde_json::Value::Object(connect)))
 }
 
-async fn next(stream: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut BytesMut) -> io::Result<Frame> {
+async fn next(stream: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut BytesMut) -> io::Result<Greeting> {
     loop {
-        if let Some(frame) = take(buffer)? {
-            return Ok(frame);
+        if let Next::Whole(frame, len) = frames::next(buffer)? {
+            let greeting = match frame {
+                Frame::Info(info) => Greeting::Info(Bytes::copy_from_slice(info)),
+                Frame::Pong => Greeting::Pong,
+                Frame::Error(why) => Greeting::Error(why),
+                Frame::Ping | Frame::Ok | Frame::Message(_) => Greeting::Other,
+            };
+            buffer.advance(len);
+            return Ok(greeting);
         }
         if stream.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -5,13 +5,12 @@
 //! ends the session: every unacknowledged publish and every request fails at that moment, every
 //! subscription ends, and what was in the buffer is dropped. Nothing is ever sent twice or later.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use chatbus_bus::{BusError, BusErrorKind, Message, Receipt};
 use chatbus_event::Topic;
 use chatbus_runtime::{CancellationToken, Runtime};
@@ -20,10 +19,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::dial::{Dialled, ServerInfo};
-use super::frames::{Frame, Inbound, take};
+use super::frames::{self, Frame, Inbound, Next, Received};
+use super::lines;
 use crate::acks;
 use crate::headers;
-use crate::window::{NoRoom, Window};
+use crate::numbers::NumberMap;
+use crate::window::{Answer, NoRoom, Window};
 
 /// How often the reader looks at the clock.
 const TICK: Duration = Duration::from_millis(250);
@@ -51,13 +52,24 @@ pub(crate) struct Session {
     written: watch::Sender<u64>,
     window: Mutex<Window>,
     answered: Notify,
-    requests: Mutex<HashMap<u64, oneshot::Sender<Inbound>>>,
-    subscriptions: Mutex<HashMap<u64, mpsc::Sender<Inbound>>>,
+    requests: Mutex<NumberMap<Asked>>,
+    subscriptions: Mutex<NumberMap<mpsc::Sender<Inbound>>>,
     next_id: AtomicU64,
     ticks: AtomicU64,
     ack_ticks: u64,
     ended: CancellationToken,
 }
+
+/// A request that waits.
+struct Asked {
+    /// Takes the answer, or `None` when it is too late for one.
+    answer: oneshot::Sender<Option<Inbound>>,
+    /// The tick after which it is too late.
+    until: u64,
+}
+
+/// The acknowledgements of publishes that one read brought, with the places they are for.
+type Answers = Vec<(u64, Answer)>;
 
 /// What waits for the socket.
 #[derive(Default)]
@@ -92,7 +104,6 @@ impl Session {
     pub(crate) fn start(dialled: Dialled, prefix: &str, bounds: &Bounds, runtime: &Runtime) -> Arc<Self> {
         let inbox =
             format!("_INBOX.{:016x}{:08x}.", runtime.entropy.next_u64(), runtime.entropy.next_u64() >> 32);
-        let ack_ticks = bounds.ack_timeout.as_millis().div_ceil(TICK.as_millis());
         let session = Arc::new(Self {
             info: dialled.info,
             prefix: prefix.to_owned(),
@@ -105,7 +116,7 @@ impl Session {
             subscriptions: Mutex::default(),
             next_id: AtomicU64::new(INBOX_SID + 1),
             ticks: AtomicU64::new(0),
-            ack_ticks: u64::try_from(ack_ticks).unwrap_or(u64::MAX),
+            ack_ticks: ticks(bounds.ack_timeout),
             ended: CancellationToken::new(),
             inbox,
         });
@@ -124,11 +135,7 @@ impl Session {
         }
     }
 
-    fn try_publish(
-        &self,
-        topic: &Topic,
-        message: &Message,
-    ) -> Result<oneshot::Receiver<crate::window::Answer>, BusError> {
+    fn try_publish(&self, topic: &Topic, message: &Message) -> Result<oneshot::Receiver<Answer>, BusError> {
         // The block is made first and outside of any lock: its length stands before it.
         let mut block = Vec::with_capacity(1024);
         headers::write(&mut block, topic, &message.id, &message.attributes);
@@ -146,11 +153,8 @@ impl Session {
                 NoRoom::Closed(why) => BusError::closed(why),
             })?;
         self.send(|out| {
-            out.reserve(total + 256);
-            write!(out, "HPUB {}{topic} {}p{place} {} {total}\r\n", self.prefix, self.inbox, block.len())?;
-            out.extend_from_slice(&block);
-            out.extend_from_slice(&message.body);
-            out.extend_from_slice(b"\r\n");
+            let subject = [self.prefix.as_str(), topic.as_str()];
+            lines::publish_with_headers(out, subject, &self.inbox, place, &block, &message.body);
             Ok(())
         })?;
         Ok(receiver)
@@ -158,7 +162,10 @@ impl Session {
 
     /// Publishes something that is not answered, and waits until the kernel has it.
     pub(crate) async fn tell(&self, subject: &str, payload: &[u8]) -> Result<(), BusError> {
-        let place = self.send(|out| put(out, subject, None, payload))?;
+        let place = self.send(|out| {
+            lines::publish(out, subject, &[], payload);
+            Ok(())
+        })?;
         self.written_up_to(place).await
     }
 
@@ -178,7 +185,11 @@ impl Session {
 
     /// Publishes something that is not answered, and forgets it.
     pub(crate) fn post(&self, subject: &str, reply: Option<&str>, payload: &[u8]) -> Result<(), BusError> {
-        self.send(|out| put(out, subject, reply, payload)).map(drop)
+        self.send(|out| {
+            lines::publish(out, subject, reply.as_slice(), payload);
+            Ok(())
+        })
+        .map(drop)
     }
 
     /// Asks, and waits for the answer. A status of "no responders" is an answer.
@@ -190,6 +201,8 @@ impl Session {
     ) -> Result<Inbound, BusError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
+        // The tick that is under way does not count.
+        let until = self.ticks.load(Ordering::Relaxed).saturating_add(ticks(timeout)).saturating_add(1);
         {
             let mut requests = lock(&self.requests);
             if self.ended.is_cancelled() {
@@ -198,15 +211,20 @@ impl Session {
             if requests.len() >= MAX_REQUESTS {
                 return Err(BusError::new(BusErrorKind::Full, "too many requests wait for NATS"));
             }
-            requests.insert(id, answer);
+            requests.insert(id, Asked { answer, until });
         }
-        let _forget = Forget { session: self, id };
-        let reply = format!("{}r{id}", self.inbox);
-        self.send(|out| put(out, subject, Some(&reply), payload))?;
-        match tokio::time::timeout(timeout, receiver).await {
-            Ok(Ok(inbound)) => Ok(inbound),
-            Ok(Err(_)) => Err(self.gone()),
-            Err(_) => Err(BusError::new(BusErrorKind::Timeout, format!("NATS did not answer {subject}"))),
+        let mut forget = Forget { session: self, id: Some(id) };
+        self.send(|out| {
+            lines::request(out, subject, &self.inbox, id, payload);
+            Ok(())
+        })?;
+        let answer = receiver.await;
+        // Whoever answered took it out.
+        forget.id = None;
+        match answer {
+            Ok(Some(inbound)) => Ok(inbound),
+            Ok(None) => Err(BusError::new(BusErrorKind::Timeout, format!("NATS did not answer {subject}"))),
+            Err(_) => Err(self.gone()),
         }
     }
 
@@ -289,10 +307,10 @@ impl Session {
         Ok(total)
     }
 
-    fn on_frame(&self, frame: Frame) {
+    fn on_frame(&self, frame: Frame<'_>, answers: &mut Answers) {
         match frame {
-            Frame::Message { sid: INBOX_SID, message } => self.on_answer(message),
-            Frame::Message { sid, message } => self.on_message(sid, message),
+            Frame::Message(received) if received.sid == INBOX_SID => self.on_answer(&received, answers),
+            Frame::Message(received) => self.on_message(&received),
             Frame::Ping => {
                 let _ = self.send(|out| write!(out, "PONG\r\n"));
             }
@@ -304,42 +322,62 @@ impl Session {
         }
     }
 
-    fn on_answer(&self, message: Inbound) {
-        let Some(token) = message.subject.strip_prefix(&self.inbox) else { return };
+    fn on_answer(&self, received: &Received<'_>, answers: &mut Answers) {
+        let Some(token) = received.subject.strip_prefix(&self.inbox) else { return };
         let Some((kind, id)) = token.split_at_checked(1) else { return };
         let Ok(id) = id.parse::<u64>() else { return };
         match kind {
             "p" => {
-                let mut window = lock(&self.window);
-                let Some(family) = window.family(id) else { return };
-                let answer = acks::read(&message, family);
-                let lost = answer.as_ref().is_err_and(acks::is_unserved);
-                window.answer(id, answer);
-                let empty = window.is_empty();
-                drop(window);
-                if empty {
-                    self.answered.notify_waiters();
+                if let Some(stored) = acks::stored(received.headers, received.payload) {
+                    return answers.push((id, Ok(stored)));
                 }
+                let Some(family) = lock(&self.window).family(id) else { return };
+                let answer = acks::read(received.headers, received.payload, family);
+                let lost = answer.as_ref().is_err_and(acks::is_unserved);
+                answers.push((id, answer));
                 if lost {
+                    self.answer(answers);
                     // Its stream is gone or has no leader: whoever connects anew makes sure of it.
                     self.close(&format!("no JetStream serves {}", family.label()));
                 }
             }
             "r" => {
-                if let Some(waiting) = lock(&self.requests).remove(&id) {
-                    let _ = waiting.send(message);
+                let asked = lock(&self.requests).remove(&id);
+                if let Some(asked) = asked {
+                    let _ = asked.answer.send(Some(Inbound::of(received)));
                 }
             }
             _ => {}
         }
     }
 
-    fn on_message(&self, sid: u64, message: Inbound) {
+    /// Hands acknowledgements out, in the order in which they came. All of one read at once: the
+    /// publisher that the first one wakes then finds the others there and is not woken for each.
+    fn answer(&self, answers: &mut Answers) {
+        if answers.is_empty() {
+            return;
+        }
+        let mut ready = Vec::with_capacity(answers.len());
+        let empty = {
+            let mut window = lock(&self.window);
+            ready.extend(answers.drain(..).filter_map(|(at, answer)| Some((window.take(at)?, answer))));
+            window.is_empty()
+        };
+        for (waiting, answer) in ready {
+            // Nobody may wait any more; dropping a receipt changes nothing.
+            let _ = waiting.send(answer);
+        }
+        if empty {
+            self.answered.notify_waiters();
+        }
+    }
+
+    fn on_message(&self, received: &Received<'_>) {
         let mut subscriptions = lock(&self.subscriptions);
-        if let Some(sender) = subscriptions.get(&sid)
-            && sender.try_send(message).is_err()
+        if let Some(sender) = subscriptions.get(&received.sid)
+            && sender.try_send(Inbound::of(received)).is_err()
         {
-            subscriptions.remove(&sid);
+            subscriptions.remove(&received.sid);
         }
     }
 
@@ -349,6 +387,11 @@ impl Session {
         if let Some(before) = now.checked_sub(self.ack_ticks) {
             let late = || BusError::new(BusErrorKind::Timeout, "NATS did not acknowledge in time");
             lock(&self.window).expire(before, late);
+        }
+        let late: Vec<Asked> =
+            lock(&self.requests).extract_if(|_, asked| asked.until < now).map(|(_, asked)| asked).collect();
+        for asked in late {
+            let _ = asked.answer.send(None);
         }
         if silent >= DEAD_AFTER {
             return Err("the NATS server is silent");
@@ -366,14 +409,9 @@ impl std::fmt::Debug for Session {
     }
 }
 
-fn put(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload: &[u8]) -> std::io::Result<()> {
-    match reply {
-        Some(reply) => write!(out, "PUB {subject} {reply} {}\r\n", payload.len())?,
-        None => write!(out, "PUB {subject} {}\r\n", payload.len())?,
-    }
-    out.extend_from_slice(payload);
-    out.extend_from_slice(b"\r\n");
-    Ok(())
+/// How many ticks a time is, at least.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX)
 }
 
 /// Inputs: bytes put into the buffer; the end of the session.
@@ -417,13 +455,24 @@ async fn read_loop(
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0_u64;
+    let mut answers = Answers::new();
     loop {
-        loop {
-            match take(&mut buffer) {
-                Ok(Some(frame)) => session.on_frame(frame),
-                Ok(None) => break,
-                Err(error) => return session.close(&error.to_string()),
+        let mut read = 0;
+        let ended = loop {
+            match frames::next(&buffer[read..]) {
+                Ok(Next::Whole(frame, len)) => {
+                    session.on_frame(frame, &mut answers);
+                    read += len;
+                }
+                Ok(Next::Part(missing)) => break Ok(missing),
+                Err(error) => break Err(error),
             }
+        };
+        session.answer(&mut answers);
+        buffer.advance(read);
+        match ended {
+            Ok(missing) => buffer.reserve(missing),
+            Err(error) => return session.close(&error.to_string()),
         }
         if buffer.capacity() - buffer.len() < 4 * 1024 {
             buffer.reserve(64 * 1024);
@@ -453,12 +502,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Forgets a request whose caller stopped waiting.
 struct Forget<'a> {
     session: &'a Session,
-    id: u64,
+    id: Option<u64>,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        lock(&self.session.requests).remove(&self.id);
+        if let Some(id) = self.id {
+            lock(&self.session.requests).remove(&id);
+        }
     }
 }
 

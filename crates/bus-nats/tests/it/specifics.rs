@@ -11,7 +11,9 @@ use chatbus_testkit::NatsConfig as ServerConfig;
 use chatbus_testkit::NatsServer;
 use chatbus_testkit::test_runtime;
 
-use crate::harness::{config, eventually, join, kept, kept_ids, message, next, open, put, take, within};
+use crate::harness::{
+    config, connected, disconnected, eventually, join, kept, kept_ids, message, next, open, put, take, within,
+};
 
 async fn third_party(server: &NatsServer) -> Context {
     jetstream::new(async_nats::connect(server.url()).await.expect("a third party connects"))
@@ -117,6 +119,55 @@ async fn a_server_with_little_room_gets_smaller_streams() {
     let bus = open(config(&server)).await;
     assert_eq!(kept_ids(&*bus, &Topic::dead_letter()).await, ["m"]);
     bus.close().await;
+}
+
+/// What is logged, as lines.
+#[derive(Debug, Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+// === impl Lines ===
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("the lock of a test").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn that_hold(&self, text: &str) -> Vec<String> {
+        let bytes = self.0.lock().expect("the lock of a test").clone();
+        String::from_utf8_lossy(&bytes).lines().filter(|l| l.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn that_streams_are_small_is_said_once_with_their_names() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    // The test's executor runs everything on this thread.
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let server = ServerConfig { max_file_store: Some(4 << 30), ..ServerConfig::default() }.start().await;
+    let bus = open(config(&server)).await;
+    for _ in 0..2 {
+        server.kill();
+        disconnected(&*bus).await;
+        server.restart().await;
+        connected(&*bus).await;
+    }
+    bus.close().await;
+    assert_eq!(lines.that_hold("connected to NATS").len(), 3);
+    let warnings = lines.that_hold("bus.nats.stream");
+    let small: Vec<&String> = warnings.iter().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(small.len(), 1, "{warnings:?}");
+    for name in ["chatbus-ingress", "chatbus-egress", "chatbus-deadletter"] {
+        assert!(small[0].contains(&format!("{name} (")), "{small:?}");
+    }
 }
 
 #[tokio::test]
