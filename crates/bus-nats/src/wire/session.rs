@@ -5,21 +5,20 @@
 //! ends the session: every unacknowledged publish and every request fails at that moment, every
 //! subscription ends, and what was in the buffer is dropped. Nothing is ever sent twice or later.
 
+mod loops;
+
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
 use chatbus_bus::{BusError, BusErrorKind, Message, Receipt};
 use chatbus_event::Topic;
 use chatbus_runtime::{CancellationToken, Runtime};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
 
 use super::dial::{Dialled, ServerInfo};
-use super::frames::{self, Frame, Inbound, Next, Received};
+use super::frames::{Frame, Inbound, Received};
 use super::lines;
 use crate::acks;
 use crate::headers;
@@ -122,8 +121,8 @@ impl Session {
         });
         // A buffer that was never written to takes this without fail.
         let _ = session.send(|out| write!(out, "SUB {}* {INBOX_SID}\r\n", session.inbox));
-        runtime.spawn("nats.write", write_loop(Arc::clone(&session), dialled.writer));
-        runtime.spawn("nats.read", read_loop(Arc::clone(&session), dialled.reader, dialled.buffer));
+        runtime.spawn("nats.write", loops::write(Arc::clone(&session), dialled.writer));
+        runtime.spawn("nats.read", loops::read(Arc::clone(&session), dialled.reader, dialled.buffer));
         session
     }
 
@@ -412,87 +411,6 @@ impl std::fmt::Debug for Session {
 /// How many ticks a time is, at least.
 fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX)
-}
-
-/// Inputs: bytes put into the buffer; the end of the session.
-async fn write_loop(session: Arc<Session>, mut writer: Box<dyn AsyncWrite + Send + Unpin>) {
-    let mut batch = Vec::new();
-    loop {
-        batch.clear();
-        {
-            let mut out = lock(&session.out);
-            std::mem::swap(&mut batch, &mut out.buffer);
-        }
-        if batch.is_empty() {
-            tokio::select! {
-                () = session.wake.notified() => continue,
-                () = session.ended.cancelled() => break,
-            }
-        }
-        let written = tokio::select! {
-            written = async { writer.write_all(&batch).await?; writer.flush().await } => written,
-            () = session.ended.cancelled() => break,
-        };
-        if let Err(error) = written {
-            session.close(&format!("writing to NATS failed: {error}"));
-            break;
-        }
-        session.written.send_modify(|written| *written += batch.len() as u64);
-        // A burst must not hold its memory for ever.
-        if batch.capacity() > 1024 * 1024 {
-            batch = Vec::new();
-        }
-    }
-    let _ = writer.shutdown().await;
-}
-
-/// Inputs: bytes from the server; the clock; the end of the session.
-async fn read_loop(
-    session: Arc<Session>,
-    mut reader: Box<dyn AsyncRead + Send + Unpin>,
-    mut buffer: BytesMut,
-) {
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silent = 0_u64;
-    let mut answers = Answers::new();
-    loop {
-        let mut read = 0;
-        let ended = loop {
-            match frames::next(&buffer[read..]) {
-                Ok(Next::Whole(frame, len)) => {
-                    session.on_frame(frame, &mut answers);
-                    read += len;
-                }
-                Ok(Next::Part(missing)) => break Ok(missing),
-                Err(error) => break Err(error),
-            }
-        };
-        session.answer(&mut answers);
-        buffer.advance(read);
-        match ended {
-            Ok(missing) => buffer.reserve(missing),
-            Err(error) => return session.close(&error.to_string()),
-        }
-        if buffer.capacity() - buffer.len() < 4 * 1024 {
-            buffer.reserve(64 * 1024);
-        }
-        tokio::select! {
-            biased;
-            () = session.ended.cancelled() => return,
-            read = reader.read_buf(&mut buffer) => match read {
-                Ok(0) => return session.close("the NATS server closed the connection"),
-                Ok(_) => silent = 0,
-                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
-            },
-            _ = tick.tick() => {
-                silent += 1;
-                if let Err(why) = session.on_tick(silent) {
-                    return session.close(why);
-                }
-            }
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,91 @@
+//! The two tasks of a session: one moves bytes to the server, one from it.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::MissedTickBehavior;
+
+use super::{Answers, Session, TICK, lock};
+use crate::wire::frames::{self, Next};
+
+/// Inputs: bytes put into the buffer; the end of the session.
+pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite + Send + Unpin>) {
+    let mut batch = Vec::new();
+    loop {
+        batch.clear();
+        {
+            let mut out = lock(&session.out);
+            std::mem::swap(&mut batch, &mut out.buffer);
+        }
+        if batch.is_empty() {
+            tokio::select! {
+                () = session.wake.notified() => continue,
+                () = session.ended.cancelled() => break,
+            }
+        }
+        let written = tokio::select! {
+            written = async { writer.write_all(&batch).await?; writer.flush().await } => written,
+            () = session.ended.cancelled() => break,
+        };
+        if let Err(error) = written {
+            session.close(&format!("writing to NATS failed: {error}"));
+            break;
+        }
+        session.written.send_modify(|written| *written += batch.len() as u64);
+        // A burst must not hold its memory for ever.
+        if batch.capacity() > 1024 * 1024 {
+            batch = Vec::new();
+        }
+    }
+    let _ = writer.shutdown().await;
+}
+
+/// Inputs: bytes from the server; the clock; the end of the session.
+pub(super) async fn read(
+    session: Arc<Session>,
+    mut reader: Box<dyn AsyncRead + Send + Unpin>,
+    mut buffer: BytesMut,
+) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = 0_u64;
+    let mut answers = Answers::new();
+    loop {
+        let mut read = 0;
+        let ended = loop {
+            match frames::next(&buffer[read..]) {
+                Ok(Next::Whole(frame, len)) => {
+                    session.on_frame(frame, &mut answers);
+                    read += len;
+                }
+                Ok(Next::Part(missing)) => break Ok(missing),
+                Err(error) => break Err(error),
+            }
+        };
+        session.answer(&mut answers);
+        buffer.advance(read);
+        match ended {
+            Ok(missing) => buffer.reserve(missing),
+            Err(error) => return session.close(&error.to_string()),
+        }
+        if buffer.capacity() - buffer.len() < 4 * 1024 {
+            buffer.reserve(64 * 1024);
+        }
+        tokio::select! {
+            biased;
+            () = session.ended.cancelled() => return,
+            read = reader.read_buf(&mut buffer) => match read {
+                Ok(0) => return session.close("the NATS server closed the connection"),
+                Ok(_) => silent = 0,
+                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
+            },
+            _ = tick.tick() => {
+                silent += 1;
+                if let Err(why) = session.on_tick(silent) {
+                    return session.close(why);
+                }
+            }
+        }
+    }
+}
