@@ -46,13 +46,12 @@ impl Finished {
 }
 
 fn hash(id: &str) -> u128 {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        id.hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(0) << 64 | half(1)
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let first = hasher.finish();
+    // The second half goes on from the first one's state, which all of the id went into.
+    hasher.write_u8(1);
+    u128::from(first) << 64 | u128::from(hasher.finish())
 }
 
 #[cfg(test)]

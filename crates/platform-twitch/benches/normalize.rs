@@ -106,6 +106,7 @@ impl Speaker {
             account: Some(Account { login: "bot".to_owned(), token: SecretString::from("token") }),
             channels: channels.clone(),
             paced: false,
+            is_verified: false,
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
         };

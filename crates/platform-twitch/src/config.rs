@@ -24,6 +24,9 @@ pub struct TwitchConfig {
     /// Whether messages are paced by Twitch's limits. `false` only against another server than
     /// Twitch's own, where it has no effect.
     pub message_limit: bool,
+    /// Whether Twitch has verified the account as a bot, which may then join 2,000 channels in ten
+    /// seconds and not 20.
+    pub is_verified: bool,
     /// The first wait before a reconnect.
     pub reconnect_initial: Duration,
     /// The longest one.
@@ -45,6 +48,7 @@ impl TwitchConfig {
             account: None,
             awaits_login: false,
             message_limit: true,
+            is_verified: false,
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
             egress,

@@ -64,6 +64,7 @@ impl TwitchConnector {
             account: self.config.account.clone(),
             channels: self.config.channels.clone(),
             paced: self.config.is_paced(),
+            is_verified: self.config.is_verified,
             reconnect_initial: self.config.reconnect_initial,
             reconnect_max: self.config.reconnect_max,
         };

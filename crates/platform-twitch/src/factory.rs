@@ -57,6 +57,12 @@ const SETTINGS: &[SettingSpec] = &[
     )
     .default("by-role"),
     SettingSpec::new(
+        "TWITCH_JOIN_LIMIT",
+        Kind::Choice(&["ordinary", "verified"]),
+        "How fast channels are joined: 20 in ten seconds, or 2,000 for a bot that Twitch has verified.",
+    )
+    .default("ordinary"),
+    SettingSpec::new(
         "IRC_RECONNECT_INITIAL_MS",
         Kind::Millis { min: 1, max: 3_600_000 },
         "The first wait before a lost IRC connection is made again; doubles each time, with jitter.",
@@ -113,6 +119,7 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
             account,
             awaits_login,
             message_limit: values.text("TWITCH_MESSAGE_LIMIT") != Some("off"),
+            is_verified: values.text("TWITCH_JOIN_LIMIT") == Some("verified"),
             reconnect_initial: initial,
             reconnect_max: max,
             egress: cx.egress.clone(),

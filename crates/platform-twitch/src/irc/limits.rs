@@ -13,6 +13,9 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Joins an account may make within [`JOIN_WINDOW`] (Twitch: 20 in 10 seconds).
 pub const JOINS_PER_WINDOW: usize = 20;
 
+/// The same for a bot that Twitch has verified (Twitch: 2,000 in 10 seconds).
+pub const JOINS_PER_WINDOW_VERIFIED: usize = 2_000;
+
 /// Twitch's 10 seconds and one more, since lines that leave evenly may arrive bunched.
 pub const JOIN_WINDOW: Duration = Duration::from_secs(11);
 

@@ -30,8 +30,8 @@ use secrecy::SecretString;
 use super::budget::Budget;
 use super::grammar::Message;
 use super::limits::{
-    JOIN_WINDOW, JOINS_PER_WINDOW, LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX, SEND_WINDOW, SENDS_PER_WINDOW,
-    SENDS_PER_WINDOW_MODERATOR,
+    JOIN_WINDOW, JOINS_PER_WINDOW, JOINS_PER_WINDOW_VERIFIED, LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX,
+    SEND_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR,
 };
 use super::outgoing::{Frame, Ticket};
 use channels::{Channels, Place};
@@ -46,6 +46,8 @@ pub struct SessionConfig {
     pub channels: Vec<Arc<str>>,
     /// Whether messages are paced. Joins always are.
     pub paced: bool,
+    /// Whether Twitch has verified the account as a bot, which may then join faster.
+    pub is_verified: bool,
     /// The first wait before a reconnect.
     pub reconnect_initial: Duration,
     /// The longest one.
@@ -208,6 +210,7 @@ impl Session {
             // The name by which Twitch knows readers without an account.
             None => format!("justinfan{}", 10_000 + entropy.next_u64() % 80_000),
         };
+        let joins = if config.is_verified { JOINS_PER_WINDOW_VERIFIED } else { JOINS_PER_WINDOW };
         Self {
             nick,
             entropy,
@@ -216,7 +219,7 @@ impl Session {
             connected_before: false,
             backoff: Backoff::new(config.reconnect_initial, config.reconnect_max),
             login_backoff: Backoff::new(LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX),
-            joins: Budget::new(JOINS_PER_WINDOW, JOIN_WINDOW),
+            joins: Budget::new(joins, JOIN_WINDOW),
             sends: Budget::new(SENDS_PER_WINDOW, SEND_WINDOW),
             sends_as_moderator: Budget::new(SENDS_PER_WINDOW_MODERATOR, SEND_WINDOW),
             channels: Channels::new(&config.channels, now),

@@ -20,9 +20,13 @@ pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite 
         }
         if batch.is_empty() {
             tokio::select! {
-                () = session.wake.notified() => continue,
+                () = session.wake.notified() => {}
                 () = session.ended.cancelled() => break,
             }
+            // What else is about to be published goes into the same call: a system call costs as much
+            // as making a few messages.
+            tokio::task::yield_now().await;
+            continue;
         }
         let written = tokio::select! {
             written = async { writer.write_all(&batch).await?; writer.flush().await } => written,

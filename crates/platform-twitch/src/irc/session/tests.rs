@@ -24,12 +24,17 @@ struct Bench {
 
 impl Bench {
     fn of(account: bool, channels: &[&str], paced: bool) -> Self {
+        Self::made(account, channels, paced, false)
+    }
+
+    fn made(account: bool, channels: &[&str], paced: bool, is_verified: bool) -> Self {
         let clock = FakeClock::at(Timestamp::EPOCH);
         let config = SessionConfig {
             account: account
                 .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
             channels: channels.iter().map(|name| Arc::from(*name)).collect(),
             paced,
+            is_verified,
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
         };

@@ -53,6 +53,21 @@ fn joins_are_paced_by_account_also_over_reconnects() {
 }
 
 #[test]
+fn a_verified_bot_joins_two_thousand_channels_at_once_and_no_more() {
+    let channels = many(2_010);
+    let names: Vec<&str> = channels.iter().map(String::as_str).collect();
+    let mut bench = Bench::made(true, &names, true, true);
+    bench.go_online();
+    let joins = written(&bench.out);
+    assert_eq!(joins.len(), 2_000);
+    for line in joins {
+        bench.join(line.trim_start_matches("JOIN ").trim_end());
+    }
+    assert_eq!(joins_over(&mut bench, 19, true).len(), 0);
+    assert_eq!(joins_over(&mut bench, 4, true).len(), 10);
+}
+
+#[test]
 fn a_join_is_confirmed_by_any_of_its_answers() {
     for answer in [
         ":bot!bot@bot.tmi.twitch.tv JOIN #a",
