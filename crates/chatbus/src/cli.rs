@@ -215,6 +215,22 @@ pub(crate) struct BenchArgs {
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) fill: FillArgs,
+}
+
+/// What a benchmark asks of the process that it starts to fill a topic, whose CPU time is not ours.
+#[derive(Debug, Args)]
+pub(crate) struct FillArgs {
+    /// The nats-server whose topic is filled, and nothing else is done.
+    #[arg(long, hide = true, value_name = "URL")]
+    pub(crate) fill: Option<String>,
+    /// What the events' ids begin with.
+    #[arg(long, hide = true, value_name = "NAME", default_value = "")]
+    pub(crate) fill_name: String,
+    /// How many.
+    #[arg(long, hide = true, value_name = "N", default_value_t = 0)]
+    pub(crate) fill_events: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

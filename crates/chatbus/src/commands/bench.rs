@@ -59,6 +59,9 @@ pub(crate) async fn run(args: BenchArgs) -> Outcome {
         driver: args.driver.clone(),
         nats_server: args.nats_server.clone(),
     };
+    if let Some(url) = &args.fill.fill {
+        return egress::fill_from_outside(&setup, url, &args.fill.fill_name, args.fill.fill_events).await;
+    }
     let measured = async {
         match args.what {
             BenchKind::Bus => bus::run(&setup).await,

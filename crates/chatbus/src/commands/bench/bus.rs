@@ -10,7 +10,7 @@ use chatbus_event::{Clock, Topic};
 use chatbus_runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::nats::NatsServer;
+use super::nats::{NatsServer, url_of};
 use super::report::{Report, Row, Target, Times};
 use super::running::Configured;
 use super::sample::Sample;
@@ -54,7 +54,7 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     let clock = Arc::clone(&runtime.clock);
     let mut report = setup.report("bus");
     let server = setup.nats().await?;
-    let bus = Configured::new(setup, "data", server.as_ref(), &[])?.open_bus(&supervisor).await?;
+    let bus = Configured::new(setup, "data", url_of(server.as_ref()), &[])?.open_bus(&supervisor).await?;
     let subscription =
         Subscription::new(Topic::ingress(), Group::parse("bench").map_err(anyhow::Error::from)?);
     bus.declare(&[subscription]).await.map_err(anyhow::Error::from)?;

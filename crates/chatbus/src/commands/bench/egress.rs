@@ -1,7 +1,8 @@
 //! `bench egress`: from the bus to a platform's socket, until each outcome is on the bus.
 //!
-//! The topic is filled before chatbus starts, and the fake platform counts in a process of its own. The
-//! ceiling is a bare socket with one line in flight in each channel, as the platform's answers need it.
+//! On NATS a process of its own fills the topic once chatbus is in all channels; the embedded bus has one
+//! process, so there it is filled before. The fake platform counts in a process of its own. The ceiling is
+//! a bare socket with one line in flight in each channel, as the platform's answers need it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use chatbus_sandbox::{Sandbox, SandboxConfig};
 use serde_json::json;
 
 use super::child::SandboxProcess;
-use super::nats::NatsServer;
+use super::nats::{NatsServer, url_of};
 use super::report::{Report, Row, Target, Times, count};
 use super::running::{Configured, INSTANCE, Running};
 use super::usage::{self, Spent, Stopwatch};
@@ -71,8 +72,8 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     let cpu = report.row(OURS).map_or(f64::NAN, Row::cpu_micros);
     report.check("CPU a message", cpu, "us", Target::Below(20.0));
     report.notes.push(format!(
-        "{CHANNELS} channels, limits off; chatbus's CPU includes its start, each outcome's publication and \
-         acknowledgement; the bare socket's times are from a line to its answer"
+        "{CHANNELS} channels, limits off; chatbus's CPU includes each outcome's publication, each event's \
+         acknowledgement, and the event that each text said is itself; the bare socket's times are from a line to its answer"
     ));
 
     progress("latency");
@@ -89,8 +90,9 @@ fn text(n: u64) -> String {
     format!("{n} and an answer of about the length that answers have")
 }
 
-/// Fills the topic, then starts chatbus and waits for every outcome. The time is from the first line
-/// at the platform's socket to the last; the CPU time is that of the whole life.
+/// Has chatbus say so many events and waits for every outcome. The time is from the first line at the
+/// platform's socket to the last. The CPU time is all of chatbus's from when it is ready; where the topic
+/// is filled before, that of the whole life.
 async fn say(
     setup: &Setup,
     name: &str,
@@ -98,12 +100,23 @@ async fn say(
     events: u64,
 ) -> Result<(Spent, Option<u64>), Failure> {
     let sandbox = without_limits(setup).await?;
-    let configured = configure(setup, name, server, &sandbox.irc)?;
-    fill(&configured, name, events).await?;
-    usage::reset_peak();
+    let configured = configure(setup, name, url_of(server), &sandbox.irc)?;
     let clock = Supervisor::new().runtime().clock;
-    let watch = Stopwatch::start(&clock);
-    let running = configured.start().await?;
+    let (running, watch) = match server {
+        Some(server) => {
+            let running = configured.start().await?;
+            usage::reset_peak();
+            let watch = Stopwatch::start(&clock);
+            have_filled(&server.url, name, events).await?;
+            (running, watch)
+        }
+        None => {
+            fill(&configured, name, events).await?;
+            usage::reset_peak();
+            let watch = Stopwatch::start(&clock);
+            (configured.start().await?, watch)
+        }
+    };
     outcomes(&running, events, &clock).await?;
     let (cpu, peak) = (watch.spent().cpu, usage::peak_bytes());
     let said = sandbox.get("/twitch/counters").await?;
@@ -126,12 +139,7 @@ async fn without_limits(setup: &Setup) -> anyhow::Result<SandboxProcess> {
     Ok(sandbox)
 }
 
-fn configure(
-    setup: &Setup,
-    name: &str,
-    server: Option<&NatsServer>,
-    irc: &str,
-) -> Result<Configured, Failure> {
+fn configure(setup: &Setup, name: &str, nats_url: Option<&str>, irc: &str) -> Result<Configured, Failure> {
     let settings = [
         ("TWITCH_ENABLED", "true"),
         ("TWITCH_IRC_URL", irc),
@@ -141,10 +149,36 @@ fn configure(
         ("TWITCH_MESSAGE_LIMIT", "off"),
         ("TWITCH_JOIN_LIMIT", "verified"),
     ];
-    Configured::new(setup, name, server, &settings)
+    Configured::new(setup, name, nats_url, &settings)
 }
 
-/// Puts events on the instance's topic, which nobody reads yet.
+/// What the process does that [`have_filled`] starts.
+pub(super) async fn fill_from_outside(
+    setup: &Setup,
+    nats_url: &str,
+    name: &str,
+    events: u64,
+) -> Result<(), Failure> {
+    fill(&Configured::new(setup, name, Some(nats_url), &[])?, name, events).await
+}
+
+/// Has another process put events on the instance's topic.
+async fn have_filled(nats_url: &str, name: &str, events: u64) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let events = events.to_string();
+    let asked = ["bench", "egress", "--driver", "nats", "--fill", nats_url];
+    let status = tokio::process::Command::new(program)
+        .args(asked)
+        .args(["--fill-name", name, "--fill-events", &events])
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    anyhow::ensure!(status.success(), "the topic was not filled: {status}");
+    Ok(())
+}
+
+/// Puts events on the instance's topic.
 async fn fill(configured: &Configured, name: &str, events: u64) -> Result<(), Failure> {
     let supervisor = Supervisor::new();
     let bus = configured.open_bus(&supervisor).await?;
@@ -241,7 +275,7 @@ async fn latency(setup: &Setup, server: Option<&NatsServer>) -> Result<Times, Fa
         .await
         .map_err(|error| Failure::Runtime(error.into()))?;
     sandbox.twitch().set_rules(|rules| *rules = Rules { sink: true, ..Rules::unlimited() });
-    let running = configure(setup, "latency", server, &sandbox.twitch().irc_url())?.start().await?;
+    let running = configure(setup, "latency", url_of(server), &sandbox.twitch().irc_url())?.start().await?;
     let (bus, clock) = (Arc::clone(running.bus()), Arc::clone(&runtime.clock));
     let events = (u64::from(RATE) * u64::try_from(setup.duration.as_millis()).unwrap_or(1000) / 1000).max(10);
     let at = clock.now().to_string();

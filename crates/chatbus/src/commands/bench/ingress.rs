@@ -14,7 +14,7 @@ use chatbus_runtime::CancellationToken;
 use serde_json::json;
 
 use super::child::SandboxProcess;
-use super::nats::NatsServer;
+use super::nats::{NatsServer, url_of};
 use super::reader::{Pumped, Reader};
 use super::report::{Report, Row, Target};
 use super::running::{Configured, Running};
@@ -50,7 +50,7 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     let server = setup.nats().await?;
     let sandbox = SandboxProcess::start(setup.folder.path()).await?;
     let settings = [("TWITCH_ENABLED", "true"), ("TWITCH_IRC_URL", &sandbox.irc), ("TWITCH_CHANNELS", OURS)];
-    let running = Configured::new(setup, "ingress", server.as_ref(), &settings)?.start().await?;
+    let running = Configured::new(setup, "ingress", url_of(server.as_ref()), &settings)?.start().await?;
     let names = names(setup);
     progress("warming up");
     let before = published(&running).await?;

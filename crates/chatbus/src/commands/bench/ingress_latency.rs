@@ -15,7 +15,7 @@ use chatbus_sandbox::twitch_irc::Flood;
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
 
 use super::ingress::{BARE, Ceiling, OURS};
-use super::nats::NatsServer;
+use super::nats::{NatsServer, url_of};
 use super::report::{Report, Row, Target, Times};
 use super::running::{Configured, Running};
 use super::sample::Sample;
@@ -56,7 +56,7 @@ pub(super) async fn run(
         .map_err(|error| Failure::Runtime(error.into()))?;
     let url = sandbox.twitch().irc_url();
     let settings = [("TWITCH_ENABLED", "true"), ("TWITCH_IRC_URL", &url), ("TWITCH_CHANNELS", OURS)];
-    let running = Configured::new(setup, "latency", server, &settings)?.start().await?;
+    let running = Configured::new(setup, "latency", url_of(server), &settings)?.start().await?;
     running.bus().declare(&[observer()?]).await.map_err(anyhow::Error::from)?;
     let sample = Sample::of(record, "latency");
     let ceiling = Ceiling::start(&running, server, &url, sample.clone()).await?;

@@ -19,6 +19,11 @@ pub(super) struct NatsServer {
 const READY_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The address of a server, if there is one.
+pub(super) fn url_of(server: Option<&NatsServer>) -> Option<&str> {
+    server.map(|server| server.url.as_str())
+}
+
 // === impl NatsServer ===
 
 impl NatsServer {

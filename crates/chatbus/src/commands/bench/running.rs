@@ -9,7 +9,6 @@ use chatbus_event::{InstanceId, Topic};
 use chatbus_runtime::settings::{Origin, Values};
 
 use super::Setup;
-use super::nats::NatsServer;
 use crate::cli::SettingFlags;
 use crate::commands::{Failure, load};
 use crate::logging::{self, Stream};
@@ -43,7 +42,7 @@ impl Configured {
     pub(super) fn new(
         setup: &Setup,
         name: &str,
-        server: Option<&NatsServer>,
+        nats_url: Option<&str>,
         more: &[(&str, &str)],
     ) -> Result<Self, Failure> {
         let folder = setup.folder.path();
@@ -58,8 +57,8 @@ impl Configured {
             // What waits from the start of a long run must not expire.
             ("EGRESS_DEADLINE_MS", "3600000"),
         ];
-        if let Some(server) = server {
-            pairs.push(("NATS_URL", &server.url));
+        if let Some(url) = nats_url {
+            pairs.push(("NATS_URL", url));
         }
         pairs.extend_from_slice(more);
         let layer = pairs
