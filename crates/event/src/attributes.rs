@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::words::{HIGH, below, equal};
+
 /// Names of the attributes chatbus sets. The body is the truth; these are for routing and reading.
 pub mod names {
     /// The event's correlation id.
@@ -221,12 +223,9 @@ fn clean(value: &str) -> Cow<'_, str> {
 /// Whether this is printable ASCII with no space at either end, as nearly every value is. Looks at
 /// eight bytes at once, the last eight overlapping those before.
 pub(crate) fn is_plain(text: &str) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let odd = |chunk: &[u8; 8]| {
         let word = u64::from_le_bytes(*chunk);
-        let delete = word ^ (ONES * 0x7f);
-        (word | (word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete))
-            & (ONES * 0x80)
+        (word & HIGH) | below(word, 0x20) | equal(word, 0x7f)
     };
     let bytes = text.as_bytes();
     if bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ') {

@@ -12,6 +12,7 @@ mod scan;
 pub use object::Object;
 pub use raw::Raw;
 pub(crate) use raw::string;
+pub(crate) use scan::plain;
 pub use scan::{JsonError, MAX_DEPTH};
 
 #[cfg(test)]

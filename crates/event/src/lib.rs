@@ -16,6 +16,7 @@ pub mod schema;
 mod text;
 mod topic;
 mod view;
+mod words;
 mod writer;
 
 pub use attributes::{Attributes, names};

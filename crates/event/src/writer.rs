@@ -1,5 +1,7 @@
 //! Writes JSON straight into bytes.
 
+use crate::json::plain;
+
 /// A JSON text in the making. Keeps track of commas; nesting is the caller's.
 pub(crate) struct Writer {
     out: Vec<u8>,
@@ -64,7 +66,7 @@ impl Writer {
     /// A string, escaped.
     pub(crate) fn text(&mut self, text: &str) {
         // Nearly every text of an event needs no escaping, and looking is far cheaper than escaping.
-        if needs_no_escape(text.as_bytes()) {
+        if plain(text.as_bytes()) == text.len() {
             self.out.push(b'"');
             self.out.extend_from_slice(text.as_bytes());
             self.out.push(b'"');
@@ -105,24 +107,6 @@ impl Writer {
         self.key(key);
         self.out.extend_from_slice(json);
     }
-}
-
-/// Whether these bytes of UTF-8 may stand in a JSON string as they are. Looks at eight at once: most
-/// texts are names and ids, too short for wider registers.
-fn needs_no_escape(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut words = bytes.chunks_exact(8);
-    let found = words.by_ref().fold(0, |found, chunk| {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        found
-            | control
-            | has_zero(word ^ (ONES * u64::from(b'"')))
-            | has_zero(word ^ (ONES * u64::from(b'\\')))
-    });
-    found == 0 && words.remainder().iter().all(|b| *b >= 0x20 && *b != b'"' && *b != b'\\')
 }
 
 #[cfg(test)]

@@ -87,3 +87,43 @@ impl Tally for Status {
         self.count(|snapshot| snapshot.counters.failed += failed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chatbus_event::{Attributes, MessageId};
+    use chatbus_testkit::FakeClock;
+
+    use super::*;
+
+    #[test]
+    fn events_count_as_read_since_the_oldest_was_unless_the_wall_clock_jumped() {
+        let clock = FakeClock::at(Timestamp::from_millis(10_000_000));
+        clock.advance(Duration::from_secs(60));
+        let (queue, _taken) = mpsc::channel(1);
+        let emitter = Emitter {
+            platform: "test",
+            clock: Arc::new(clock.clone()),
+            room: Arc::new(Semaphore::new(1)),
+            queue,
+            received: prometheus_client::metrics::counter::Counter::default(),
+        };
+        let (now, wall) = (clock.instant(), clock.now());
+        for (age, counts) in [(0, 0), (20, 20), (1_000, 1_000), (1_001, 0), (3_600_000, 0)] {
+            let age = Duration::from_millis(age);
+            let oldest = Inbound {
+                id: MessageId::new("m"),
+                attributes: Attributes::new(),
+                body: Bytes::new(),
+                conversation: "#a".into(),
+                received_at: wall.minus(age),
+            };
+            let counts = Duration::from_millis(counts);
+            assert_eq!(
+                emitter.read_at(&[oldest]),
+                (now.checked_sub(counts).unwrap(), wall.minus(counts)),
+                "{age:?}"
+            );
+        }
+    }
+}

@@ -20,8 +20,7 @@ pub(super) fn publish(out: &mut Vec<u8>, subject: &str, reply: &[&str], payload:
 
 /// `PUB subject reply size`, where the reply is our inbox, a kind and a number.
 pub(super) fn request(out: &mut Vec<u8>, subject: &str, inbox: &str, id: u64, payload: &[u8]) {
-    let mut digits = [0; 20];
-    publish(out, subject, &[inbox, "r", text(id, &mut digits)], payload);
+    publish(out, subject, &[inbox, "r", itoa::Buffer::new().format(id)], payload);
 }
 
 /// `HPUB subject reply header-size size`, the header block and the body.
@@ -53,21 +52,7 @@ pub(super) fn publish_with_headers(
 }
 
 fn decimal(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(text(number, &mut [0; 20]).as_bytes());
-}
-
-/// Digits without the formatter, which costs more than the rest of a line.
-fn text(mut number: u64, digits: &mut [u8; 20]) -> &str {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            // Digits are ASCII.
-            return std::str::from_utf8(&digits[at..]).unwrap_or("0");
-        }
-    }
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]
@@ -101,11 +86,5 @@ mod tests {
             let [a, b, c] = lines.each_ref().map(|line| [line.as_bytes(), &body, b"\r\n"].concat());
             prop_assert_eq!(out, [a, b, c].concat());
         }
-    }
-
-    #[test]
-    fn the_least_and_the_most_are_numbers() {
-        assert_eq!(text(0, &mut [0; 20]), "0");
-        assert_eq!(text(u64::MAX, &mut [0; 20]), u64::MAX.to_string());
     }
 }

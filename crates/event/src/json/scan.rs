@@ -1,5 +1,7 @@
 //! The grammar of RFC 8259, checked without building anything.
 
+use crate::words::{below, equal};
+
 /// How deeply arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 100;
 
@@ -242,18 +244,11 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes stand before the next quote, backslash or control character: most of what an event
 /// is made of, so eight are looked at at once.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    // The high bit of each byte below a bound is set; a borrow can only spoil bytes behind the first
-    // such one, and the first is all that counts.
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH;
+pub(crate) fn plain(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, behind)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        let special = below(word, 0x20)
-            | below(word ^ (ONES * u64::from(b'"')), 1)
-            | below(word ^ (ONES * u64::from(b'\\')), 1);
+        let special = below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
         if special != 0 {
             return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
         }

@@ -185,13 +185,14 @@ impl Client {
     }
 
     /// Parses all whole lines. The session sees each before the next, since a line may end it all;
-    /// what was read beyond that line is still published.
+    /// what was read beyond that line is still published, and so is what was read by a connection that a
+    /// report of what it wrote has just made us give up.
     fn read(&mut self, state: &mut State) {
         let received_at = self.runtime.clock.now();
         let now = self.runtime.clock.instant();
         let mut lines = std::mem::take(&mut state.lines);
         let mut outputs = std::mem::take(&mut state.outputs);
-        let mut is_open = true;
+        let mut is_open = state.link.is_some();
         while let Some(line) = lines.next_line() {
             let text = line.text();
             let message = match Message::parse(&text) {
@@ -249,9 +250,8 @@ impl Client {
         }
         state.reports = reports;
         match event {
-            // Whoever gives a connection up wants nothing more of it.
-            LinkEvent::Read if state.link.is_some() => self.read(state),
-            LinkEvent::Read | LinkEvent::Reported => {}
+            LinkEvent::Read => self.read(state),
+            LinkEvent::Reported => {}
             LinkEvent::Ended(why) => self.ended(state, &why),
         }
     }

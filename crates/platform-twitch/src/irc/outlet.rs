@@ -107,7 +107,12 @@ mod tests {
         let mut outlet = Outlet::new(sender);
         outlet.push(event(0));
         outlet.flush(clock.instant());
-        for n in 1..=MAX_UNTAKEN {
+        for n in 1..PAUSE_AT {
+            outlet.push(event(n));
+        }
+        outlet.flush(clock.instant());
+        assert!(outlet.may_read(clock.instant()));
+        for n in PAUSE_AT..=MAX_UNTAKEN {
             outlet.push(event(n));
         }
         outlet.flush(clock.instant());

@@ -79,17 +79,18 @@ pub(super) async fn read(
         tokio::select! {
             biased;
             () = session.ended.cancelled() => return,
-            read = reader.read_buf(&mut buffer) => match read {
-                Ok(0) => return session.close("the NATS server closed the connection"),
-                Ok(_) => silent = 0,
-                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
-            },
+            // Before reading, or a server that never pauses would stop the clock of all who wait.
             _ = tick.tick() => {
                 silent += 1;
                 if let Err(why) = session.on_tick(silent) {
                     return session.close(why);
                 }
             }
+            read = reader.read_buf(&mut buffer) => match read {
+                Ok(0) => return session.close("the NATS server closed the connection"),
+                Ok(_) => silent = 0,
+                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
+            },
         }
     }
 }
