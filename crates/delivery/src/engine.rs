@@ -32,6 +32,7 @@ mod finish;
 mod intake;
 mod jobs;
 mod letters;
+mod meter;
 mod recover;
 mod stop;
 mod work;
@@ -99,6 +100,7 @@ struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
     table: PlatformTable,
     metrics: Metrics,
+    meter: meter::Meter,
     runtime: Runtime,
     /// The egress topics that are read: the instance's own, then the generic one.
     topics: [Topic; 2],
@@ -138,8 +140,10 @@ impl Engine {
     ) -> Self {
         let bus_status = bus.status();
         let finished = Finished::new(config.dedupe_window * 2, config.limits.finished);
+        let topics = [Topic::egress_of(&config.instance), Topic::egress()];
         let shared = Shared {
-            topics: [Topic::egress_of(&config.instance), Topic::egress()],
+            meter: meter::Meter::new(&metrics, &topics, &sinks),
+            topics,
             lane: Topic::lane_of(&config.instance),
             source: format!("ingress-egress.{}", config.instance),
             config,

@@ -41,10 +41,11 @@ impl Facts {
             Some(_) => Vec::new(),
             None => event.annotations().into_iter().filter(|a| a.kind == CUSTOM).map(|a| a.source).collect(),
         };
+        let egress = event.egress();
         Self {
             family,
-            destination: event.egress_destination(),
-            kind: event.egress_kind(),
+            destination: egress.destination,
+            kind: egress.kind,
             source,
             auth_provider: event.auth().and_then(|auth| auth.provider),
             custom_sources,

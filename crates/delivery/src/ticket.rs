@@ -61,15 +61,21 @@ impl Order {
 // === impl Ticket ===
 
 impl Ticket {
-    /// The ticket of a message on an egress topic; `event` when its body is one.
-    pub(crate) fn of(record: &Record, event: Option<&Event>, config: &EngineConfig, now: Timestamp) -> Self {
+    /// The ticket of a message on an egress topic, whose delivery has this id; `event` when its body is one.
+    pub(crate) fn of(
+        id: Arc<str>,
+        record: &Record,
+        event: Option<&Event>,
+        config: &EngineConfig,
+        now: Timestamp,
+    ) -> Self {
         let attributes = &record.message.attributes;
         let asked = event.and_then(Event::deadline).unwrap_or(config.deadline).min(MAX_DEADLINE);
         let stated = attributes.get(names::DEADLINE).and_then(Timestamp::parse);
         let deadline = stated.map_or(record.published_at.plus(asked), |at| at.min(now.plus(MAX_DEADLINE)));
         let last_chance = now > deadline && now.since(record.published_at) <= LATE_BUT_TRIED;
         Self {
-            id: delivery_id(record),
+            id,
             origin: record.topic.clone(),
             order: Order { published_at: record.published_at, seq: record.seq },
             deadline: if last_chance { now.plus(LATE_CHANCE) } else { deadline },
@@ -228,7 +234,13 @@ mod tests {
             let attributes: Vec<_> = attribute.map(|value| ("deadline", value)).into_iter().collect();
             let record = record(Topic::egress(), &attributes);
             let event = Event::decode(&Bytes::from(body.clone())).unwrap();
-            let ticket = Ticket::of(&record, Some(&event), &config(), at("2025-01-01T00:00:01Z"));
+            let ticket = Ticket::of(
+                delivery_id(&record),
+                &record,
+                Some(&event),
+                &config(),
+                at("2025-01-01T00:00:01Z"),
+            );
             assert_eq!((ticket.deadline, ticket.last_chance), (at(expected), false), "{attribute:?} {body}");
         }
     }
@@ -242,7 +254,7 @@ mod tests {
             ("2025-01-01T00:10:00Z", "2025-01-01T00:10:15Z", true),
             ("2025-01-01T00:10:01Z", "2025-01-01T00:01:00Z", false),
         ] {
-            let ticket = Ticket::of(&record, None, &config(), at(now));
+            let ticket = Ticket::of(delivery_id(&record), &record, None, &config(), at(now));
             assert_eq!((ticket.deadline, ticket.last_chance), (at(deadline), last_chance), "{now}");
         }
     }
@@ -253,7 +265,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any moment will do")]
         let instant = Instant::now();
         let now = at("2025-01-01T00:02:00Z");
-        let ticket = Ticket::of(&record, None, &config(), now);
+        let ticket = Ticket::of(delivery_id(&record), &record, None, &config(), now);
         let timing = ticket.timing(Some(at("2025-01-01T00:01:59Z")), now, instant);
         assert!(timing.is_timeout && timing.deadline < instant);
         let timing = ticket.timing(Some(at("2025-01-01T00:05:00Z")), now, instant);
@@ -263,7 +275,8 @@ mod tests {
     #[test]
     fn a_lane_record_carries_the_whole_ticket() {
         let record = record(Topic::egress(), &[("hops", "2"), ("channel", "#a")]);
-        let mut ticket = Ticket::of(&record, None, &config(), at("2025-01-01T00:02:00Z"));
+        let mut ticket =
+            Ticket::of(delivery_id(&record), &record, None, &config(), at("2025-01-01T00:02:00Z"));
         for n in 0..30 {
             ticket.tried(Attempt {
                 at: at("2025-01-01T00:02:01Z"),

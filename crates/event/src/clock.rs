@@ -104,19 +104,20 @@ impl Timestamp {
         let year = yoe + era * 400 + i64::from(month <= 2);
         let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
         let mut out = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, width: usize, mut value: i64| {
-            for place in (at..at + width).rev() {
-                out[place] = b'0' + u8::try_from(value % 10).unwrap_or(0);
-                value /= 10;
-            }
+        let mut two = |at: usize, value: i64| {
+            let value = u8::try_from(value).unwrap_or(0);
+            out[at] = b'0' + value / 10;
+            out[at + 1] = b'0' + value % 10;
         };
-        put(0, 4, year);
-        put(5, 2, month);
-        put(8, 2, day);
-        put(11, 2, hour);
-        put(14, 2, minute);
-        put(17, 2, second);
-        put(20, 3, milli);
+        two(0, year / 100);
+        two(2, year % 100);
+        two(5, month);
+        two(8, day);
+        two(11, hour);
+        two(14, minute);
+        two(17, second);
+        two(20, milli / 10);
+        out[22] = b'0' + u8::try_from(milli % 10).unwrap_or(0);
         out
     }
 }

@@ -171,16 +171,16 @@ impl Draft<'_> {
     pub fn attributes(&self, message_id: &MessageId) -> Attributes {
         let mut attributes = Attributes::with_capacity(12);
         attributes.push(names::CORRELATION_ID, &uuid_text(&self.correlation_id));
-        attributes.set(names::TYPE, self.kind);
-        attributes.set(names::SOURCE, self.source);
+        attributes.put(names::TYPE, self.kind);
+        attributes.put(names::SOURCE, self.source);
         attributes.push(names::TRACEPARENT, &traceparent(&self.trace_id, &self.id));
         attributes.push(names::MESSAGE_ID, message_id.as_str());
         if let Some(channel) = self.channel {
-            attributes.set(names::CHANNEL, clip(channel, CUT_NAME_BYTES));
+            attributes.put(names::CHANNEL, clip(channel, CUT_NAME_BYTES));
         }
         attributes.push(names::CE_ID, message_id.as_str());
-        attributes.set(names::CE_TYPE, self.kind);
-        attributes.set(names::CE_SOURCE, self.source);
+        attributes.put(names::CE_TYPE, self.kind);
+        attributes.put(names::CE_SOURCE, self.source);
         attributes.push(names::CE_SPECVERSION, "1.0");
         attributes.push(names::CE_TIME, as_text(&self.received_at.ascii()));
         attributes

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::json::{Object, Raw, string};
-use crate::view::{Annotation, AuthView, Candidate, EgressKind, MessageView, Step};
+use crate::view::{Annotation, AuthView, Candidate, EgressKind, EgressView, MessageView, Step};
 
 /// How an event is laid out in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -182,17 +182,17 @@ impl Event {
         }
     }
 
-    /// Where an answer goes: `egress.destination`, else `egressDestination`; blank is none.
-    pub fn egress_destination(&self) -> Option<String> {
-        let inner = self.member("egress").and_then(|egress| egress.get("destination"));
-        inner.and_then(|raw| not_blank(raw.as_bytes())).or_else(|| self.text("egressDestination"))
-    }
-
-    /// How an answer is said: `egress.type`, `chat` where none stands; `None` for a word we do not know.
-    pub fn egress_kind(&self) -> Option<EgressKind> {
-        match self.member("egress").and_then(|egress| egress.get("type")).filter(|t| !t.is_null()) {
-            None => Some(EgressKind::Chat),
-            Some(word) => EgressKind::parse(&word.as_str()?),
+    /// Where an answer goes and how it is said.
+    pub fn egress(&self) -> EgressView {
+        let inner = self.member("egress").map(|egress| egress.pick(["destination", "type"]));
+        let [destination, kind] = inner.unwrap_or_default();
+        let destination = destination.and_then(|raw| not_blank(raw.as_bytes()));
+        EgressView {
+            destination: destination.or_else(|| self.text("egressDestination")),
+            kind: match kind.filter(|kind| !kind.is_null()) {
+                None => Some(EgressKind::Chat),
+                Some(word) => word.as_str().and_then(|word| EgressKind::parse(&word)),
+            },
         }
     }
 
@@ -272,7 +272,12 @@ impl Event {
 }
 
 fn not_blank(text: &[u8]) -> Option<String> {
-    string(text).filter(|text| !text.trim().is_empty()).map(Cow::into_owned)
+    string(text).filter(|text| !is_blank(text)).map(Cow::into_owned)
+}
+
+/// Whether there is nothing but white space in it. Nearly every text begins with something else.
+pub(crate) fn is_blank(text: &str) -> bool {
+    !text.as_bytes().first().is_some_and(u8::is_ascii_graphic) && text.trim().is_empty()
 }
 
 #[cfg(test)]

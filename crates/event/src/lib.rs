@@ -29,4 +29,4 @@ pub use outcome::{Attempt, ErrorInfo, FINALIZE_TYPE, Finalize, Status};
 pub use reason::Reason;
 pub use text::{best_candidate, egress_text};
 pub use topic::{Family, InvalidTopic, Topic};
-pub use view::{Annotation, AuthView, Candidate, EgressKind, MessageView, Step};
+pub use view::{Annotation, AuthView, Candidate, EgressKind, EgressView, MessageView, Step};

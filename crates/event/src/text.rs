@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::event::Event;
+use crate::event::{Event, is_blank};
 use crate::json::Raw;
 use crate::view::Candidate;
 
@@ -11,8 +11,7 @@ use crate::view::Candidate;
 pub fn best_candidate(candidates: &[Candidate]) -> Option<&Candidate> {
     let usable = |c: &&Candidate| {
         let status = c.status.as_deref().unwrap_or_default();
-        c.text.as_deref().is_some_and(|t| !t.trim().is_empty())
-            && !matches!(status, "rejected" | "superseded")
+        c.text.as_deref().is_some_and(|t| !is_blank(t)) && !matches!(status, "rejected" | "superseded")
     };
     candidates.iter().filter(usable).min_by(|a, b| order(a, b))
 }
@@ -27,7 +26,7 @@ pub fn egress_text(event: &Event) -> Option<String> {
     }
     let message = event.message();
     let role = message.as_ref().and_then(|m| m.role.as_deref()).unwrap_or_default();
-    let said = message.as_ref().and_then(|m| m.text.clone()).filter(|t| !t.trim().is_empty());
+    let said = message.as_ref().and_then(|m| m.text.clone()).filter(|t| !is_blank(t));
     if matches!(role, "assistant" | "system")
         && let Some(text) = said
     {
@@ -45,7 +44,7 @@ pub fn egress_text(event: &Event) -> Option<String> {
     [&["chat", "text"][..], &["text"]]
         .iter()
         .filter_map(|path| payload.at(path).as_ref().and_then(string))
-        .find(|text| !text.trim().is_empty() && !own_words.iter().any(|own| own.trim() == text.trim()))
+        .find(|text| !is_blank(text) && !own_words.iter().any(|own| own.trim() == text.trim()))
 }
 
 fn string(raw: &Raw) -> Option<String> {

@@ -17,6 +17,15 @@ pub enum EgressKind {
     Event,
 }
 
+/// `egress`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressView {
+    /// `destination`, else the event's `egressDestination`; blank is none.
+    pub destination: Option<String>,
+    /// `type`, `chat` where none stands; `None` for a word we do not know.
+    pub kind: Option<EgressKind>,
+}
+
 /// `message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageView {
@@ -170,10 +179,13 @@ impl Annotation {
 impl AuthView {
     /// Reads an object; `None` when it is something else.
     pub fn read(raw: &Raw) -> Option<Self> {
-        raw.is_object().then(|| Self {
-            provider: text(raw, "provider").filter(|p| !p.trim().is_empty()),
-            matched: raw.get("matched").and_then(|m| m.as_bool()).unwrap_or(false),
-            user_ref: text(raw, "userRef"),
+        let [provider, matched, user_ref] =
+            raw.is_object().then(|| raw.pick(["provider", "matched", "userRef"]))?;
+        let word = |raw: Option<Raw>| raw?.as_str().map(Cow::into_owned);
+        Some(Self {
+            provider: word(provider).filter(|p| !p.trim().is_empty()),
+            matched: matched.and_then(|m| m.as_bool()).unwrap_or(false),
+            user_ref: word(user_ref),
         })
     }
 }

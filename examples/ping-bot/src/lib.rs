@@ -27,7 +27,7 @@ impl Handler for PingBot {
         let asked =
             event.message().and_then(|message| message.text).is_some_and(|text| text.trim() == "!ping");
         let ours = event.metadata("self").and_then(|own| own.as_bool()).unwrap_or(false);
-        let destination = event.egress_destination().and_then(|text| Topic::parse(&text).ok());
+        let destination = event.egress().destination.and_then(|text| Topic::parse(&text).ok());
         let (true, false, Some(topic)) = (asked, ours, destination) else { return Ok(Vec::new()) };
 
         // The whole event goes back, with one candidate more: what others noted on it stays.

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{Audience, Availability, Outbound, Verdict};
 use chatbus_event::{Attempt, Reason};
-use chatbus_telemetry::StageLabels;
 use tracing::{debug, error};
 
 use super::jobs;
@@ -134,8 +133,7 @@ impl Engine {
         let Some(work) = self.works.get_mut(id) else { return };
         let Some(at) = work.conversation else { return };
         let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
-        let stage = StageLabels { stage: "egress_send" };
-        self.shared.metrics.stage_seconds.get_or_create(&stage).observe(took.as_secs_f64());
+        self.shared.meter.send.observe(took.as_secs_f64());
         if let Some(word) = attempt_word(verdict) {
             let instance = self.shared.config.instance.to_string();
             work.ticket.tried(Attempt { at: now, instance, outcome: word.to_owned() });

@@ -3,7 +3,7 @@
 
 use chatbus_bus::{Record, Settlement};
 use chatbus_event::{Attributes, Event, egress_text};
-use chatbus_telemetry::{ReasonLabels, SentLabels, StageLabels, UnsentLabels};
+use chatbus_telemetry::{ReasonLabels, UnsentLabels};
 use tracing::{error, warn};
 
 use super::advance::channel_of;
@@ -51,10 +51,10 @@ impl Engine {
         let conversation = work.conversation.and_then(|at| self.lanes.get(at));
         let platform = conversation.map_or("none", |conversation| conversation.key.platform);
         let ticket = &work.ticket;
-        shared.count(platform, ending);
+        let sink = conversation.and_then(|conversation| conversation.sink);
+        shared.count(platform, sink, ending);
         let total = now.since(ticket.order.published_at());
-        let stage = StageLabels { stage: "egress_total" };
-        shared.metrics.stage_seconds.get_or_create(&stage).observe(total.as_secs_f64());
+        shared.meter.total.observe(total.as_secs_f64());
         let known = &shared.config.known_topics;
         let event = loaded.event.as_ref();
         let message = work.record(loaded).map(|record| &record.message);
@@ -148,12 +148,9 @@ impl Shared {
         Box::new(Loaded { record: Some(record), event, text })
     }
 
-    fn count(&self, platform: &'static str, ending: &Ending) {
+    fn count(&self, platform: &'static str, sink: Option<usize>, ending: &Ending) {
         match ending {
-            Ending::Sent { .. } | Ending::Accepted => {
-                let labels = SentLabels { platform, status: ending.status().as_str() };
-                self.metrics.egress_sent.get_or_create(&labels).inc();
-            }
+            Ending::Sent { .. } | Ending::Accepted => self.meter.said(sink, ending.status()),
             Ending::Failed { reason, .. } => {
                 let labels = UnsentLabels { platform, reason: reason.as_str() };
                 self.metrics.egress_failed.get_or_create(&labels).inc();

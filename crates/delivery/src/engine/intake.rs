@@ -6,7 +6,6 @@
 
 use chatbus_bus::{Delivery, Settlement, limits};
 use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, egress_text};
-use chatbus_telemetry::TopicLabels;
 use tracing::debug;
 
 use super::Engine;
@@ -48,7 +47,7 @@ impl Engine {
     pub(super) fn accept(&mut self, input: Input, delivery: Delivery) {
         let record = delivery.record();
         let topic = record.topic.family().label();
-        self.shared.metrics.egress_received.get_or_create(&TopicLabels { topic }).inc();
+        self.shared.meter.received(input);
         let id = delivery_id(record);
         if self.finished.contains(&id) {
             debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
@@ -71,7 +70,7 @@ impl Engine {
         let (now, instant) = (clock.now(), clock.instant());
         let decoded = Event::decode(&record.message.body);
         let event = decoded.as_ref().ok();
-        let ticket = Ticket::of(record, event, &self.shared.config, now);
+        let ticket = Ticket::of(id.clone(), record, event, &self.shared.config, now);
         let timing = ticket.timing(event.and_then(Event::timeout_at), now, instant);
         let plan = match &decoded {
             Err(invalid) => Plan::End(Ending::failed(Reason::InvalidEvent, invalid.to_string())),

@@ -14,7 +14,7 @@ use super::jobs::{self, Input};
 use super::{Engine, Shared};
 use crate::decide::Ending;
 use crate::outcome::dead_letter;
-use crate::ticket::Ticket;
+use crate::ticket::{Ticket, delivery_id};
 
 /// How deliveries ended that have no dead letter yet, by delivery id.
 pub(super) type Owed = HashMap<String, Ending>;
@@ -63,8 +63,8 @@ impl Engine {
 async fn publish(shared: &Arc<Shared>, record: &Record, ending: &Ending) {
     let now = shared.runtime.clock.now();
     let event = Event::decode(&record.message.body).ok();
-    let ticket =
-        Ticket::of_lane(record).unwrap_or_else(|| Ticket::of(record, event.as_ref(), &shared.config, now));
+    let ticket = Ticket::of_lane(record)
+        .unwrap_or_else(|| Ticket::of(delivery_id(record), record, event.as_ref(), &shared.config, now));
     let body = &record.message.body;
     if let Some(letter) = dead_letter(&ticket, body, ending, &shared.source, now) {
         warn!(

@@ -56,7 +56,7 @@ fn each_shape_is_written_key_for_key_as_its_fixture() {
         assert_eq!(written, expected, "{shape:?}");
         let event = Event::decode(&body).unwrap();
         assert_eq!(event.shape(), shape);
-        assert_eq!(event.egress_destination().as_deref(), Some("internal.egress.v1.instance-1"));
+        assert_eq!(event.egress().destination.as_deref(), Some("internal.egress.v1.instance-1"));
         assert_eq!(crate::egress_text(&event), None, "the user's own words in {shape:?}");
     }
 }
@@ -124,7 +124,7 @@ fn what_happened_is_an_external_event_in_every_shape() {
         assert_eq!(value["type"], "platform.event.v1");
         let event = Event::decode(&body).unwrap();
         assert_eq!(event.metadata("self").and_then(|m| m.as_bool()), Some(true));
-        assert!(event.egress_destination().is_some());
+        assert!(event.egress().destination.is_some());
     }
 }
 

@@ -48,8 +48,8 @@ fn the_same_view_is_had_of_every_shape() {
         assert_eq!(e.correlation_id().as_deref(), Some("c"));
         assert_eq!(e.channel().as_deref(), Some("#a"));
         assert_eq!(e.user_id().as_deref(), Some("1"));
-        assert_eq!(e.egress_destination().as_deref(), Some("internal.egress.v1.i"));
-        assert_eq!(e.egress_kind(), Some(EgressKind::Dm));
+        assert_eq!(e.egress().destination.as_deref(), Some("internal.egress.v1.i"));
+        assert_eq!(e.egress().kind, Some(EgressKind::Dm));
         assert_eq!(e.reply_to().as_deref(), Some("r"));
         assert_eq!(e.deadline(), Some(Duration::from_millis(1500)));
         assert_eq!(e.timeout_at(), Timestamp::parse("2025-01-01T00:00:00Z"));
@@ -63,8 +63,8 @@ fn the_same_view_is_had_of_every_shape() {
         (v1.source().as_str(), v1.channel().as_deref(), v1.user_id().as_deref()),
         ("twitch", Some("a"), Some("1"))
     );
-    assert_eq!(v1.egress_destination().as_deref(), Some("internal.egress.v1.i"));
-    assert_eq!(v1.egress_kind(), Some(EgressKind::Chat));
+    assert_eq!(v1.egress().destination.as_deref(), Some("internal.egress.v1.i"));
+    assert_eq!(v1.egress().kind, Some(EgressKind::Chat));
 }
 
 #[test]
@@ -87,10 +87,10 @@ fn members_of_the_wrong_type_are_as_if_they_were_absent() {
     let e = event(
         r#"{"type":"t","channel":5,"userId":null,"egress":"x","message":[],"candidates":{},"metadata":3}"#,
     );
-    assert_eq!((e.channel(), e.user_id(), e.egress_destination()), (None, None, None));
-    assert_eq!(e.egress_kind(), Some(EgressKind::Chat));
+    assert_eq!((e.channel(), e.user_id(), e.egress().destination), (None, None, None));
+    assert_eq!(e.egress().kind, Some(EgressKind::Chat));
     assert!(e.message().is_none() && e.candidates().is_empty() && e.deadline().is_none());
-    assert_eq!(event(r#"{"type":"t","egress":{"type":"shout"}}"#).egress_kind(), None);
+    assert_eq!(event(r#"{"type":"t","egress":{"type":"shout"}}"#).egress().kind, None);
 }
 
 /// Any JSON value, as text, with odd numbers, spacing and repeated keys.

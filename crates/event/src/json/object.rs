@@ -24,10 +24,13 @@ pub struct Object {
 struct Member {
     /// The key as it was written, with its quotes.
     key: Span,
-    /// Whether the key has escapes, and so may be another than it looks.
-    is_escaped: bool,
+    tag: Tag,
     value: Span,
 }
+
+/// What tells nearly all keys apart by one comparison: the length and the first seven bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tag(u64);
 
 // === impl Object ===
 
@@ -92,7 +95,8 @@ impl Object {
     /// Sets a member: where it stood, the last one where the key is repeated, else at the end.
     #[expect(clippy::needless_pass_by_value, reason = "what is set is made for it")]
     pub fn set(&mut self, key: &str, value: Raw) {
-        let known = self.members.iter().rposition(|member| self.is(member, key));
+        let tag = Tag::of(key.as_bytes());
+        let known = self.members.iter().rposition(|member| self.is(member, tag, key));
         let same = known
             .and_then(|at| self.members.get(at))
             .is_some_and(|member| self.at(&member.value) == value.as_bytes());
@@ -104,8 +108,8 @@ impl Object {
             Some(member) => member.value = value,
             None => {
                 let key = self.add(Raw::of(key).as_bytes());
-                let is_escaped = self.at(&key).contains(&b'\\');
-                self.members.push(Member { key, is_escaped, value });
+                let tag = Tag::written(inner(self.at(&key)));
+                self.members.push(Member { key, tag, value });
             }
         }
         self.is_changed = true;
@@ -113,7 +117,8 @@ impl Object {
 
     /// Removes every member with this key.
     pub fn remove(&mut self, key: &str) {
-        while let Some(at) = self.members.iter().rposition(|member| self.is(member, key)) {
+        let tag = Tag::of(key.as_bytes());
+        while let Some(at) = self.members.iter().rposition(|member| self.is(member, tag, key)) {
             self.members.remove(at);
             self.is_changed = true;
         }
@@ -156,15 +161,17 @@ impl Object {
 
     /// Where a member's value stands; the last one where the key is repeated.
     fn place(&self, key: &str) -> Option<&Span> {
-        self.members.iter().rev().find(|member| self.is(member, key)).map(|member| &member.value)
+        let tag = Tag::of(key.as_bytes());
+        self.members.iter().rev().find(|member| self.is(member, tag, key)).map(|member| &member.value)
     }
 
-    fn is(&self, member: &Member, name: &str) -> bool {
-        if member.is_escaped {
-            return unescaped(inner(self.at(&member.key))) == name;
+    /// Whether a member has this name, whose tag is `tag`.
+    #[inline]
+    fn is(&self, member: &Member, tag: Tag, name: &str) -> bool {
+        if member.tag == tag {
+            return tag.is_all() || inner(self.at(&member.key)) == name.as_bytes();
         }
-        // Most keys differ in length: those are told apart without looking at the text.
-        member.key.len() == name.len() + 2 && inner(self.at(&member.key)) == name.as_bytes()
+        member.tag == Tag::ESCAPED && unescaped(inner(self.at(&member.key))) == name
     }
 
     fn at(&self, place: &Span) -> &[u8] {
@@ -252,7 +259,35 @@ fn unescaped(inner: &[u8]) -> String {
 
 impl Member {
     fn of(text: &[u8], key: Span, value: Span) -> Self {
-        let is_escaped = text.get(key.clone()).unwrap_or_default().contains(&b'\\');
-        Self { key, is_escaped, value }
+        let tag = Tag::written(inner(text.get(key.clone()).unwrap_or_default()));
+        Self { key, tag, value }
+    }
+}
+
+// === impl Tag ===
+
+impl Tag {
+    /// A key with escapes, which may be another than it looks. No name has this tag: its length is none.
+    const ESCAPED: Self = Self(u64::MAX);
+    /// The longest length that stands in a tag as it is.
+    const LONGEST: usize = 0xfe;
+
+    /// The tag of a name.
+    fn of(name: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        let start = name.len().min(7);
+        bytes[..start].copy_from_slice(&name[..start]);
+        bytes[7] = u8::try_from(name.len().min(Self::LONGEST)).unwrap_or(u8::MAX);
+        Self(u64::from_le_bytes(bytes))
+    }
+
+    /// The tag of a key as it was written.
+    fn written(inner: &[u8]) -> Self {
+        if inner.contains(&b'\\') { Self::ESCAPED } else { Self::of(inner) }
+    }
+
+    /// Whether it says all of the name.
+    fn is_all(self) -> bool {
+        self.0.to_le_bytes()[7] <= 7
     }
 }

@@ -190,7 +190,7 @@ async fn what_is_sent_is_a_generic_egress_event() {
     let message = served.egress().await.pop().unwrap();
     let event = chatbus_event::Event::decode(&message.body).unwrap();
     assert_eq!(chatbus_event::egress_text(&event).as_deref(), Some("hi"));
-    assert_eq!(event.egress_destination().as_deref(), Some("chat"));
+    assert_eq!(event.egress().destination.as_deref(), Some("chat"));
     assert_eq!(event.channel().as_deref(), Some("#a"));
     assert_eq!(event.deadline(), Some(Duration::from_millis(500)));
     assert_eq!(event.correlation_id().as_deref(), answer["correlationId"].as_str());

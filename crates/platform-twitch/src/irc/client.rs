@@ -135,7 +135,12 @@ impl Client {
                 }
                 Wake::Made(Err(error)) => self.feed(&mut state, Input::Closed(&error.to_string())),
                 Wake::Link(event) => self.linked(&mut state, event),
-                Wake::Requests => self.requested(&mut state),
+                Wake::Requests => {
+                    self.requested(&mut state);
+                    // What else is about to be said goes into the same write: a system call costs as
+                    // much as deciding on a few messages.
+                    tokio::task::yield_now().await;
+                }
                 Wake::Room => {}
                 // The next turn looks whether a tick is due.
                 Wake::Time => {}
