@@ -40,6 +40,8 @@ mod work;
 /// The egress engine of one instance.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// When the loop last woke.
+    woke_at: Instant,
     /// What was published before may have been tried by an earlier life of this instance.
     started_at: Timestamp,
     state: watch::Sender<EngineState>,
@@ -155,6 +157,7 @@ impl Engine {
         };
         Self {
             by_sink: shared.sinks.iter().map(|_| BTreeSet::new()).collect(),
+            woke_at: shared.runtime.clock.instant(),
             started_at: shared.runtime.clock.now(),
             shared: Arc::new(shared),
             state: watch::Sender::new(EngineState::LookingBack),
@@ -206,6 +209,7 @@ impl Engine {
         let mut bus_status = self.bus_status.clone();
         let mut sinks = jobs::sink_changes(&self.shared.sinks);
         let mut intake: Option<Intake> = None;
+        self.woke_at = self.shared.runtime.clock.instant();
         let mut sleep_end = self.now() + LONGEST_SLEEP;
         let mut sleep = pin!(tokio::time::sleep_until(sleep_end.into()));
         self.look_back();
@@ -233,6 +237,7 @@ impl Engine {
                     None => Happened::Closed,
                 },
             };
+            self.woke_at = self.shared.runtime.clock.instant();
             match happened {
                 Happened::Stop => self.begin_stop(),
                 Happened::Bus => self.look_back_if_broken(),
@@ -272,8 +277,9 @@ impl Engine {
         }
     }
 
+    /// The moment of this turn of the loop. Nothing in a turn waits, so it is looked up once.
     fn now(&self) -> Instant {
-        self.shared.runtime.clock.instant()
+        self.woke_at
     }
 
     fn next_timer(&self) -> Instant {

@@ -129,7 +129,7 @@ impl Engine {
 
     pub(super) fn on_verdict(&mut self, id: WorkId, verdict: &Verdict, took: Duration) {
         let clock = &self.shared.runtime.clock;
-        let (now, instant) = (clock.now(), clock.instant());
+        let (now, instant) = (clock.now(), self.now());
         let Some(work) = self.works.get_mut(id) else { return };
         let Some(at) = work.conversation else { return };
         let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };

@@ -67,7 +67,7 @@ impl Engine {
             return;
         }
         let clock = &self.shared.runtime.clock;
-        let (now, instant) = (clock.now(), clock.instant());
+        let (now, instant) = (clock.now(), self.now());
         let decoded = Event::decode(&record.message.body);
         let event = decoded.as_ref().ok();
         let ticket = Ticket::of(id.clone(), record, event, &self.shared.config, now);

@@ -162,11 +162,14 @@ impl Object {
     /// Where a member's value stands; the last one where the key is repeated.
     fn place(&self, key: &str) -> Option<&Span> {
         let tag = Tag::of(key.as_bytes());
-        self.members.iter().rev().find(|member| self.is(member, tag, key)).map(|member| &member.value)
+        let found =
+            self.members.iter().rev().find(|member| {
+                (member.tag == tag || member.tag == Tag::ESCAPED) && self.is(member, tag, key)
+            });
+        found.map(|member| &member.value)
     }
 
     /// Whether a member has this name, whose tag is `tag`.
-    #[inline]
     fn is(&self, member: &Member, tag: Tag, name: &str) -> bool {
         if member.tag == tag {
             return tag.is_all() || inner(self.at(&member.key)) == name.as_bytes();
@@ -273,12 +276,12 @@ impl Tag {
     const LONGEST: usize = 0xfe;
 
     /// The tag of a name.
+    #[inline]
     fn of(name: &[u8]) -> Self {
-        let mut bytes = [0; 8];
-        let start = name.len().min(7);
-        bytes[..start].copy_from_slice(&name[..start]);
-        bytes[7] = u8::try_from(name.len().min(Self::LONGEST)).unwrap_or(u8::MAX);
-        Self(u64::from_le_bytes(bytes))
+        let len = u8::try_from(name.len().min(Self::LONGEST)).unwrap_or(u8::MAX);
+        // Names are short, and a copy of unknown length costs more than seven steps.
+        let start = name.iter().take(7).rev().fold(0, |start, byte| start << 8 | u64::from(*byte));
+        Self(start | u64::from(len) << 56)
     }
 
     /// The tag of a key as it was written.
@@ -288,6 +291,6 @@ impl Tag {
 
     /// Whether it says all of the name.
     fn is_all(self) -> bool {
-        self.0.to_le_bytes()[7] <= 7
+        self.0 >> 56 <= 7
     }
 }
