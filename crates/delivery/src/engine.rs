@@ -46,7 +46,7 @@ pub struct Engine {
     started_at: Timestamp,
     state: watch::Sender<EngineState>,
     works: Slab<Work>,
-    by_id: HashMap<Arc<str>, WorkId>,
+    by_id: HashMap<Arc<str>, WorkId, foldhash::quality::RandomState>,
     lanes: Lanes,
     finished: Finished,
     /// Failed deliveries whose dead letter the last look-back did not find; no more than it found.
@@ -162,7 +162,7 @@ impl Engine {
             shared: Arc::new(shared),
             state: watch::Sender::new(EngineState::LookingBack),
             works: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             lanes: Lanes::new(),
             finished,
             owed: letters::Owed::new(),

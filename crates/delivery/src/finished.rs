@@ -1,7 +1,8 @@
 //! The deliveries that ended, remembered for as long as one of them may be handed over again.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 /// Delivery ids that ended, bounded by age and by number. When it is full the oldest is forgotten early.
@@ -10,23 +11,34 @@ use std::time::{Duration, Instant};
 /// 10^26, and an id of any length costs the same.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    known: HashSet<u128>,
+    known: HashSet<u128, BuildHasherDefault<Half>>,
+    hashes: RandomState,
     order: VecDeque<(Instant, u128)>,
     keep: Duration,
     capacity: usize,
 }
+
+/// Hashes what is a hash already: half of it.
+#[derive(Debug, Default)]
+struct Half(u64);
 
 // === impl Finished ===
 
 impl Finished {
     /// Remembers each id for `keep`, and at most `capacity` of them.
     pub(crate) fn new(keep: Duration, capacity: usize) -> Self {
-        Self { known: HashSet::new(), order: VecDeque::new(), keep, capacity: capacity.max(1) }
+        Self {
+            known: HashSet::default(),
+            hashes: RandomState::new(),
+            order: VecDeque::new(),
+            keep,
+            capacity: capacity.max(1),
+        }
     }
 
     /// Remembers that this delivery ended.
     pub(crate) fn insert(&mut self, id: &str, now: Instant) {
-        let id = hash(id);
+        let id = self.hash(id);
         if self.known.insert(id) {
             self.order.push_back((now, id));
         }
@@ -41,17 +53,34 @@ impl Finished {
 
     /// Whether this delivery is known to have ended.
     pub(crate) fn contains(&self, id: &str) -> bool {
-        self.known.contains(&hash(id))
+        self.known.contains(&self.hash(id))
+    }
+
+    fn hash(&self, id: &str) -> u128 {
+        let mut hasher = self.hashes.build_hasher();
+        id.hash(&mut hasher);
+        let first = hasher.finish();
+        // The second half goes on from the first one's state, which all of the id went into.
+        hasher.write_u8(1);
+        u128::from(first) << 64 | u128::from(hasher.finish())
     }
 }
 
-fn hash(id: &str) -> u128 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    let first = hasher.finish();
-    // The second half goes on from the first one's state, which all of the id went into.
-    hasher.write_u8(1);
-    u128::from(first) << 64 | u128::from(hasher.finish())
+// === impl Half ===
+
+impl Hasher for Half {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |half, byte| half << 8 | u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        let [.., a, b, c, d, e, f, g, h] = hash.to_le_bytes();
+        self.0 = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) type ConversationId = usize;
 /// Every conversation with something to say.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    by_key: HashMap<Key, ConversationId>,
+    by_key: HashMap<Key, ConversationId, foldhash::quality::RandomState>,
     conversations: Slab<Conversation>,
     parked: usize,
 }
@@ -69,7 +69,7 @@ struct Queued {
 
 impl Lanes {
     pub(crate) fn new() -> Self {
-        Self { by_key: HashMap::new(), conversations: Slab::new(), parked: 0 }
+        Self { by_key: HashMap::default(), conversations: Slab::new(), parked: 0 }
     }
 
     /// The conversation of this key, new when there is none.

@@ -36,25 +36,25 @@ impl Outcome {
         let correlation_id = event
             .and_then(Event::correlation_id)
             .or_else(|| attributes.get(names::CORRELATION_ID).map(str::to_owned))
-            .unwrap_or_else(|| ticket.id.to_string());
+            .unwrap_or_else(|| (*ticket.id).to_owned());
         let mut finalize = Finalize {
-            correlation_id,
-            delivery_id: ticket.id.to_string(),
-            destination: ticket.origin.to_string(),
+            correlation_id: &correlation_id,
+            delivery_id: &ticket.id,
+            destination: ticket.origin.as_str(),
             delivered_at: now,
             status: ending.status(),
             provider_message_id: None,
             error: None,
-            attempts: ticket.attempts.clone(),
+            attempts: &ticket.attempts,
             candidates: event.and_then(|event| event.member("candidates")),
             annotations: event.and_then(|event| event.member("annotations")),
         };
         match ending {
             Ending::Sent { provider_message_id } => {
-                finalize.provider_message_id.clone_from(provider_message_id);
+                finalize.provider_message_id = provider_message_id.as_deref();
             }
             Ending::Accepted => {}
-            Ending::Failed { error, .. } => finalize.error = Some(error.clone()),
+            Ending::Failed { error, .. } => finalize.error = Some(error),
         }
         let message = Message::new(
             finalize.message_id(),

@@ -36,20 +36,18 @@ impl PlatformTable {
 
     /// The platform of exactly this name. Used where any other word must decide nothing else.
     pub fn named(&self, word: &str) -> Option<&Platform> {
-        self.0.iter().find(|platform| platform.goes_by(word, str::eq))
+        self.0.iter().find(|platform| platform.names().any(|name| name == word))
     }
 
     /// The platform that one of the dot-separated parts of `words` names, in any case: the first one.
     pub fn mentioned(&self, words: &str) -> Option<&Platform> {
-        words.split('.').find_map(|word| {
-            self.0.iter().find(|platform| platform.goes_by(word.trim(), str::eq_ignore_ascii_case))
-        })
+        parts(words).find_map(|word| self.0.iter().find(|platform| platform.is(word)))
     }
 
     /// Whether any of the dot-separated parts of `words` names the gateway, in any case.
     pub fn mentions_gateway(&self, words: &str) -> bool {
         let Some(gateway) = self.gateway() else { return false };
-        words.split('.').any(|word| gateway.goes_by(word.trim(), str::eq_ignore_ascii_case))
+        parts(words).any(|word| gateway.is(word))
     }
 
     /// The gateway.
@@ -61,7 +59,17 @@ impl PlatformTable {
 // === impl Platform ===
 
 impl Platform {
-    fn goes_by(&self, word: &str, same: fn(&str, &str) -> bool) -> bool {
-        same(self.name, word) || self.aliases.iter().any(|alias| same(alias, word))
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
+
+    /// Whether this is one of its names, in any case.
+    fn is(&self, word: &[u8]) -> bool {
+        self.names().any(|name| name.as_bytes().eq_ignore_ascii_case(word))
+    }
+}
+
+/// The dot-separated parts, without the white space around them.
+fn parts(words: &str) -> impl Iterator<Item = &[u8]> {
+    words.as_bytes().split(|byte| *byte == b'.').map(<[u8]>::trim_ascii)
 }

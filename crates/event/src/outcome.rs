@@ -45,23 +45,23 @@ pub struct ErrorInfo {
 
 /// The finalize event of contract section 5: the one record of how a delivery ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finalize {
+pub struct Finalize<'a> {
     /// Ties it to what it answers.
-    pub correlation_id: String,
+    pub correlation_id: &'a str,
     /// Names the delivery.
-    pub delivery_id: String,
+    pub delivery_id: &'a str,
     /// Where it was to go: the topic it was read from.
-    pub destination: String,
+    pub destination: &'a str,
     /// When it ended.
     pub delivered_at: Timestamp,
     /// How it ended.
     pub status: Status,
     /// The platform's id of what was said.
-    pub provider_message_id: Option<String>,
+    pub provider_message_id: Option<&'a str>,
     /// Why it was not said.
-    pub error: Option<ErrorInfo>,
+    pub error: Option<&'a ErrorInfo>,
     /// Every attempt.
-    pub attempts: Vec<Attempt>,
+    pub attempts: &'a [Attempt],
     /// The event's candidates.
     pub candidates: Option<Raw>,
     /// The event's annotations.
@@ -94,10 +94,10 @@ impl Status {
 
 // === impl Finalize ===
 
-impl Finalize {
+impl Finalize<'_> {
     /// Its dedupe id: made from the delivery's, so that a repeat is a duplicate.
     pub fn message_id(&self) -> MessageId {
-        MessageId::new(&self.delivery_id).step("outcome")
+        MessageId::new(self.delivery_id).step("outcome")
     }
 
     /// Its attributes. `source` is the service that ended it; status and delivery id stand in them
@@ -105,14 +105,14 @@ impl Finalize {
     pub fn attributes(&self, source: &str, traceparent: Option<&str>) -> Attributes {
         let id = self.message_id();
         let mut attributes = Attributes::with_capacity(12);
-        attributes.put(names::CORRELATION_ID, &self.correlation_id);
+        attributes.put(names::CORRELATION_ID, self.correlation_id);
         attributes.put(names::TYPE, FINALIZE_TYPE);
         attributes.put(names::SOURCE, source);
         if let Some(traceparent) = traceparent {
             attributes.put(names::TRACEPARENT, traceparent);
         }
         attributes.put(names::MESSAGE_ID, id.as_str());
-        attributes.put(names::DELIVERY_ID, &self.delivery_id);
+        attributes.put(names::DELIVERY_ID, self.delivery_id);
         attributes.put(names::STATUS, self.status.as_str());
         attributes.put(names::CE_ID, id.as_str());
         attributes.put(names::CE_TYPE, FINALIZE_TYPE);
@@ -131,15 +131,15 @@ impl Finalize {
     fn write(&self, with_lists: bool) -> Bytes {
         let mut w = Writer::with_capacity(512);
         w.open_object();
-        w.member_text("correlationId", &self.correlation_id);
-        w.member_text("deliveryId", &self.delivery_id);
-        w.member_text("destination", &self.destination);
+        w.member_text("correlationId", self.correlation_id);
+        w.member_text("deliveryId", self.delivery_id);
+        w.member_text("destination", self.destination);
         w.member_fixed("deliveredAt", as_text(&self.delivered_at.ascii()));
         w.member_fixed("status", self.status.as_str());
-        if let Some(id) = &self.provider_message_id {
+        if let Some(id) = self.provider_message_id {
             w.member_text("providerMessageId", id);
         }
-        if let Some(error) = &self.error {
+        if let Some(error) = self.error {
             w.key("error");
             w.open_object();
             w.member_text("code", &error.code);
@@ -148,7 +148,7 @@ impl Finalize {
         }
         w.key("attempts");
         w.open_array();
-        for attempt in &self.attempts {
+        for attempt in self.attempts {
             w.item();
             w.open_object();
             w.member_fixed("at", as_text(&attempt.at.ascii()));
@@ -171,41 +171,43 @@ impl Finalize {
 mod tests {
     use super::*;
 
-    fn finalize() -> Finalize {
-        Finalize {
-            correlation_id: "c".into(),
-            delivery_id: "d".into(),
-            destination: "internal.egress.v1".into(),
+    fn told(test: impl FnOnce(Finalize<'_>)) {
+        let error = ErrorInfo { code: "no_text".into(), message: "nothing to say".into() };
+        let attempt = Attempt { at: Timestamp::EPOCH, instance: "i".into(), outcome: "msg_ratelimit".into() };
+        test(Finalize {
+            correlation_id: "c",
+            delivery_id: "d",
+            destination: "internal.egress.v1",
             delivered_at: Timestamp::EPOCH,
             status: Status::Failed,
             provider_message_id: None,
-            error: Some(ErrorInfo { code: "no_text".into(), message: "nothing to say".into() }),
-            attempts: vec![Attempt {
-                at: Timestamp::EPOCH,
-                instance: "i".into(),
-                outcome: "msg_ratelimit".into(),
-            }],
+            error: Some(&error),
+            attempts: &[attempt],
             candidates: None,
             annotations: Some(Raw::of(&[1])),
-        }
+        });
     }
 
     #[test]
     fn a_finalize_event_has_the_members_of_the_contract() {
-        assert_eq!(
-            finalize().body(),
-            r#"{"correlationId":"c","deliveryId":"d","destination":"internal.egress.v1","deliveredAt":"1970-01-01T00:00:00.000Z","status":"FAILED","error":{"code":"no_text","message":"nothing to say"},"attempts":[{"at":"1970-01-01T00:00:00.000Z","instance":"i","outcome":"msg_ratelimit"}],"annotations":[1]}"#
-        );
-        let attributes = finalize().attributes("ingress-egress.i", Some("00-1-2-01"));
-        assert_eq!(attributes.get("deliveryid"), Some("d"));
-        assert_eq!(attributes.get("status").and_then(Status::parse), Some(Status::Failed));
-        assert_eq!(attributes.get("messageId"), Some("d/outcome"));
+        told(|finalize| {
+            assert_eq!(
+                finalize.body(),
+                r#"{"correlationId":"c","deliveryId":"d","destination":"internal.egress.v1","deliveredAt":"1970-01-01T00:00:00.000Z","status":"FAILED","error":{"code":"no_text","message":"nothing to say"},"attempts":[{"at":"1970-01-01T00:00:00.000Z","instance":"i","outcome":"msg_ratelimit"}],"annotations":[1]}"#
+            );
+            let attributes = finalize.attributes("ingress-egress.i", Some("00-1-2-01"));
+            assert_eq!(attributes.get("deliveryid"), Some("d"));
+            assert_eq!(attributes.get("status").and_then(Status::parse), Some(Status::Failed));
+            assert_eq!(attributes.get("messageId"), Some("d/outcome"));
+        });
     }
 
     #[test]
     fn what_would_make_it_too_long_is_left_out() {
-        let long = Finalize { candidates: Some(Raw::of(&"x".repeat(MAX_EVENT_BYTES))), ..finalize() };
-        assert!(long.body().len() < 1000);
+        told(|finalize| {
+            let long = Finalize { candidates: Some(Raw::of(&"x".repeat(MAX_EVENT_BYTES))), ..finalize };
+            assert!(long.body().len() < 1000);
+        });
     }
 
     #[test]

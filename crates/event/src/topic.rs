@@ -54,10 +54,13 @@ impl Topic {
     /// When it does not begin with `internal.`, is over 200 characters, or holds an empty part or
     /// any character that could be a wildcard.
     pub fn parse(text: &str) -> Result<Self, InvalidTopic> {
-        let part_is_valid = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        };
-        let valid = text.starts_with("internal.") && text.len() <= 200 && text.split('.').all(part_is_valid);
+        let is_ours = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        let bytes = text.as_bytes();
+        let valid = bytes.starts_with(b"internal.")
+            && bytes.len() <= 200
+            && bytes.iter().all(|b| is_ours(*b))
+            && bytes.last() != Some(&b'.')
+            && bytes.windows(2).all(|two| two != b"..");
         if valid { Ok(Self(text.into())) } else { Err(InvalidTopic(text.to_owned())) }
     }
 

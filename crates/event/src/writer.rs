@@ -50,8 +50,9 @@ impl Writer {
 
     /// Begins a member whose key needs no escaping.
     pub(crate) fn key(&mut self, key: &'static str) {
-        self.item();
-        self.out.push(b'"');
+        let begin: &[u8] = if self.first { b"\"" } else { b",\"" };
+        self.first = false;
+        self.out.extend_from_slice(begin);
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
     }

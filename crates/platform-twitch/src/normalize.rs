@@ -71,7 +71,7 @@ pub struct Normalizer {
     config: NormalizerConfig,
     entropy: Arc<dyn Entropy>,
     /// Where each channel that is known stands in `conversations`.
-    places: HashMap<Arc<str>, usize>,
+    places: HashMap<Arc<str>, usize, foldhash::quality::RandomState>,
     conversations: Vec<Conversation>,
     no_conversation: Arc<str>,
     own_user_id: Option<String>,
@@ -108,7 +108,7 @@ impl Normalizer {
         Self {
             config,
             entropy,
-            places: HashMap::new(),
+            places: HashMap::default(),
             conversations: Vec::new(),
             no_conversation: PLATFORM.into(),
             own_user_id: None,

@@ -135,7 +135,7 @@ impl Engine {
         let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
         self.shared.meter.send.observe(took.as_secs_f64());
         if let Some(word) = attempt_word(verdict) {
-            let instance = self.shared.config.instance.to_string();
+            let instance = self.shared.config.instance.as_str().to_owned();
             work.ticket.tried(Attempt { at: now, instance, outcome: word.to_owned() });
         }
         let after = after_send(verdict, work.failures, work.timing, instant);

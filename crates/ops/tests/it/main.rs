@@ -217,14 +217,14 @@ async fn whoever_waits_is_told_the_outcome_of_this_delivery() {
         let record = records.next().await.unwrap().unwrap();
         for delivery_id in ["another", record.message.attributes.get("deliveryId").unwrap()] {
             let finalize = Finalize {
-                correlation_id: "c".into(),
-                delivery_id: delivery_id.into(),
-                destination: "internal.egress.v1".into(),
+                correlation_id: "c",
+                delivery_id,
+                destination: "internal.egress.v1",
                 delivered_at: Timestamp::EPOCH,
                 status: Outcome::Sent,
-                provider_message_id: Some(delivery_id.into()),
+                provider_message_id: Some(delivery_id),
                 error: None,
-                attempts: vec![],
+                attempts: &[],
                 candidates: None,
                 annotations: None,
             };

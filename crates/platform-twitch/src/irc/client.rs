@@ -59,7 +59,7 @@ struct State {
     connecting: Option<Connecting>,
     link: Option<Link>,
     lines: LineBuffer,
-    waiting: HashMap<Ticket, oneshot::Sender<Verdict>>,
+    waiting: HashMap<Ticket, oneshot::Sender<Verdict>, foldhash::quality::RandomState>,
     /// Taken and not dealt with yet; empty between two turns.
     requests: Vec<Request>,
     /// The same of what became of frames.

@@ -70,7 +70,10 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     report.rows.push(row);
     report.compare(OURS, BARE);
     let cpu = report.row(OURS).map_or(f64::NAN, Row::cpu_micros);
-    report.check("CPU a message", cpu, "us", Target::Below(20.0));
+    // The embedded bus does the server's work in this process too.
+    if server.is_some() {
+        report.check("CPU a message", cpu, "us", Target::Below(20.0));
+    }
     report.notes.push(format!(
         "{CHANNELS} channels, limits off; chatbus's CPU includes each outcome's publication, each event's \
          acknowledgement, and the event that each text said is itself; the bare socket's times are from a line to its answer"

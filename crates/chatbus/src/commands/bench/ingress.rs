@@ -101,11 +101,12 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     row.peak_rss_bytes = ours.peak;
     report.rows.push(row);
     let ratio = report.compare(names.0, names.1);
+    let cpu = report.row(names.0).map_or(f64::NAN, Row::cpu_micros);
+    // The embedded bus does the server's work in this process too.
     if server.is_some() {
         report.check("rate beside the ceiling's", ratio, "x", Target::AtLeast(0.6));
+        report.check("CPU a message", cpu, "us", Target::Below(10.0));
     }
-    let cpu = report.row(names.0).map_or(f64::NAN, Row::cpu_micros);
-    report.check("CPU a message", cpu, "us", Target::Below(10.0));
     ingress_latency::run(setup, server.as_ref(), &record, &mut report).await?;
     Ok(report)
 }
