@@ -11,6 +11,8 @@ mod source;
 mod status;
 
 pub use factory::{BuildContext, PlatformFactory};
-pub use sink::{Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
+pub use sink::{
+    About, Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
+};
 pub use source::{Connector, Emit, Emitted, Inbound};
 pub use status::{AuthState, ConnectionState, Counters, LastError, RefusedChannel, Snapshot, Status};

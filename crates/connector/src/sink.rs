@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use chatbus_event::EgressKind;
+use chatbus_event::json::Raw;
+use chatbus_runtime::Fence;
 use tokio::sync::watch;
 
 /// Says things on a platform, and knows what the platform made of them.
@@ -44,6 +47,8 @@ pub struct Capabilities {
     pub chat: bool,
     /// Say something to one user only.
     pub direct: bool,
+    /// Hand on events as data; only connections of our own users can be.
+    pub data: bool,
 }
 
 /// Who hears it.
@@ -73,6 +78,28 @@ pub struct Outbound {
     pub deadline: Instant,
     /// Whether an earlier attempt may have gone out, so that a refusal as a duplicate is success.
     pub may_have_been_sent: bool,
+    /// Looked at as the last step before bytes go out: once it is lost another instance may say this,
+    /// and a sink that has not begun answers [`Verdict::NotNow`].
+    pub fence: Fence,
+    /// What else the event says; for sinks that take [`Capabilities::data`].
+    pub about: Option<Box<About>>,
+}
+
+/// What a sink that takes data hands on beside the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// `egress.type`: with [`EgressKind::Event`] there may be no text, and `data` is all.
+    pub kind: EgressKind,
+    /// Ties it to what it answers.
+    pub correlation_id: Option<String>,
+    /// `source`.
+    pub source: String,
+    /// `type`.
+    pub event_type: String,
+    /// `metadata.connectionId`: the one connection it is for, while that lives.
+    pub connection: Option<String>,
+    /// `payload`.
+    pub data: Option<Raw>,
 }
 
 /// Whether a send could begin.

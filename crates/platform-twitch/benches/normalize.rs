@@ -155,6 +155,7 @@ impl Speaker {
             reply_to: None,
             deadline: self.clock.instant() + Duration::from_secs(60),
             may_have_been_sent: false,
+            fence: chatbus_runtime::Fence::always(),
         };
         self.feed(Input::Say(say));
         black_box(self.session.next_deadline());

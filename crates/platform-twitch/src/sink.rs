@@ -45,7 +45,7 @@ impl Sink for TwitchSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: self.can_speak, direct: false }
+        Capabilities { chat: self.can_speak, direct: false, data: false }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {
@@ -98,6 +98,7 @@ impl Sink for TwitchSink {
             parts,
             reply_to: outbound.reply_to,
             deadline: outbound.deadline,
+            fence: outbound.fence,
             may_have_been_sent: outbound.may_have_been_sent,
         };
         if self.requests.send(Request { say, verdict }).await.is_err() {

@@ -4,6 +4,7 @@
 //! `chatbus-testkit` does, with fake time and seeded randomness.
 
 mod backoff;
+mod fence;
 pub mod settings;
 mod system;
 
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use backoff::Backoff;
+pub use fence::Fence;
 pub use system::{SystemClock, SystemEntropy};
 pub use tokio_util::sync::CancellationToken;
 

@@ -120,6 +120,8 @@ impl Engine {
             reply_to: None,
             deadline: work.timing.deadline,
             may_have_been_sent: work.may_have_been_sent,
+            fence: chatbus_runtime::Fence::always(),
+            about: None,
         };
         work.place = Place::Sending(loaded);
         conversation.in_flight = Some((head, now));

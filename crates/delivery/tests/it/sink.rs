@@ -118,7 +118,7 @@ impl Sink for FakeSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: true, direct: true }
+        Capabilities { chat: true, direct: true, data: false }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {

@@ -119,8 +119,8 @@ impl Link {
     }
 }
 
-/// Writes frames until that fails. The deadline is looked at as the last thing before the write, so
-/// that a process that was frozen in between says nothing late.
+/// Writes frames until that fails. Deadline and fence are looked at as the last thing before the write, so
+/// that a process that was frozen in between says nothing late, and nothing that another says by now.
 async fn write_frames(
     mut writer: Writer,
     queue: Arc<Mutex<mpsc::Receiver<Frame>>>,
@@ -135,7 +135,8 @@ async fn write_frames(
         bytes.clear();
         let now = clock.instant();
         for frame in batch.drain(..) {
-            let is_late = frame.not_after.is_some_and(|not_after| now > not_after);
+            let is_late = frame.not_after.is_some_and(|not_after| now > not_after)
+                || frame.fence.as_ref().is_some_and(|fence| !fence.is_held(now));
             if !is_late {
                 bytes.extend_from_slice(&frame.bytes);
             }
@@ -169,7 +170,12 @@ mod tests {
         let (reader, writer) = tokio::io::split(Box::new(ours) as _);
         let mut link = Link::new(Reader::Bytes(reader), Writer::Bytes(writer), Arc::new(SystemClock));
         let ticket = Ticket(7);
-        let frame = Frame { bytes: b"PRIVMSG #a :b\r\n".to_vec(), not_after: None, ticket: Some(ticket) };
+        let frame = Frame {
+            bytes: b"PRIVMSG #a :b\r\n".to_vec(),
+            not_after: None,
+            fence: None,
+            ticket: Some(ticket),
+        };
         assert!(link.write(frame).is_ok());
         let mut lines = LineBuffer::new();
         let mut reports = Vec::new();

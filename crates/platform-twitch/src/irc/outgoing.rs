@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
+use chatbus_runtime::Fence;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::grammar::escape;
@@ -18,6 +19,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// After this moment it must not be written any more.
     pub not_after: Option<Instant>,
+    /// Once this is lost it must not be written any more.
+    pub fence: Option<Fence>,
     /// Which send it is part of. Such a frame is answered with `Written` or `Withheld`.
     pub ticket: Option<Ticket>,
 }
@@ -27,7 +30,7 @@ pub struct Frame {
 impl Frame {
     /// A frame that nothing waits for.
     fn plain(parts: &[&str]) -> Self {
-        Self { bytes: line(parts), not_after: None, ticket: None }
+        Self { bytes: line(parts), not_after: None, fence: None, ticket: None }
     }
 
     /// Asks for the capabilities and logs in. Membership is not asked for: Twitch would send a JOIN
@@ -40,7 +43,7 @@ impl Frame {
             bytes.extend(line(&["PASS oauth:", token]));
         }
         bytes.extend(line(&["NICK ", nick]));
-        Self { bytes, not_after: None, ticket: None }
+        Self { bytes, not_after: None, fence: None, ticket: None }
     }
 
     /// Joins a channel. One line for each: the limit counts channels, and not every server takes lists.
@@ -64,6 +67,7 @@ impl Frame {
         text: &str,
         reply_to: Option<&str>,
         not_after: Instant,
+        fence: Fence,
         ticket: Ticket,
     ) -> Self {
         let reply_to = reply_to.map(escape);
@@ -71,7 +75,7 @@ impl Frame {
             Some(id) => line(&["@reply-parent-msg-id=", id, " PRIVMSG ", channel, " :", text]),
             None => line(&["PRIVMSG ", channel, " :", text]),
         };
-        Self { bytes, not_after: Some(not_after), ticket: Some(ticket) }
+        Self { bytes, not_after: Some(not_after), fence: Some(fence), ticket: Some(ticket) }
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_said_is_one_line_that_says_it(text in "[^\\x00\\r\\n]{1,80}", evil in ".{0,40}") {
-            let frame = Frame::say("#a", &text, Some(&evil), now(), Ticket(1));
+            let frame = Frame::say("#a", &text, Some(&evil), now(), Fence::always(), Ticket(1));
             let line = String::from_utf8(frame.bytes).unwrap();
             prop_assert_eq!(line.matches('\n').count(), 1);
             let message = Message::parse(&line).unwrap();

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{Availability, ConnectionState, Verdict};
 use chatbus_event::Entropy;
-use chatbus_runtime::Backoff;
+use chatbus_runtime::{Backoff, Fence};
 use secrecy::SecretString;
 
 use super::budget::Budget;
@@ -103,6 +103,8 @@ pub struct Say {
     pub deadline: Instant,
     /// Whether an earlier attempt may have gone out.
     pub may_have_been_sent: bool,
+    /// Once this is lost nothing more of it may be written.
+    pub fence: Fence,
 }
 
 /// Something to do.

@@ -270,6 +270,8 @@ impl Rig {
             reply_to: None,
             deadline: self.runtime.clock.instant() + Duration::from_secs(60),
             may_have_been_sent: false,
+            fence: chatbus_runtime::Fence::always(),
+            about: None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chatbus_runtime::Fence;
+
 use crate::irc::grammar::Message;
 use crate::irc::limits::{
     CHANNEL_GAP, DUPLICATE_MARKS, DUPLICATE_WINDOW, SENDS_PER_WINDOW_MODERATOR, VERDICT_PROBE,
@@ -40,6 +42,7 @@ pub(super) struct Job {
     pub(super) reply_to: Option<Arc<str>>,
     pub(super) deadline: Instant,
     pub(super) may_have_been_sent: bool,
+    pub(super) fence: Fence,
     /// How many parts are done with.
     pub(super) said: usize,
     /// Whether one of them got no verdict.

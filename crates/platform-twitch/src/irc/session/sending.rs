@@ -22,7 +22,7 @@ const DUPLICATE_RETRIES: usize = 2;
 
 impl Session {
     pub(super) fn say(&mut self, say: Say, now: Instant, out: &mut Vec<Output>) {
-        let Say { ticket, delivery, channel, parts, reply_to, deadline, may_have_been_sent } = say;
+        let Say { ticket, delivery, channel, parts, reply_to, deadline, may_have_been_sent, fence } = say;
         if self.config.account.is_none() {
             let verdict = Verdict::Permanent {
                 reason: PermanentReason::Unsupported,
@@ -41,6 +41,7 @@ impl Session {
             reply_to,
             deadline,
             may_have_been_sent,
+            fence,
             said: 0,
             silent: false,
             id: None,
@@ -257,7 +258,8 @@ impl Session {
             Ok(text) => {
                 let Some(job) = &state.lane.job else { return };
                 let reply_to = job.reply_to.as_deref();
-                let frame = Frame::say(&state.name, &text, reply_to, job.deadline, job.ticket);
+                let frame =
+                    Frame::say(&state.name, &text, reply_to, job.deadline, job.fence.clone(), job.ticket);
                 out.push(Output::Write(frame));
                 state.lane.send(text, now);
                 self.sends_as_moderator.record(now);

@@ -120,6 +120,7 @@ impl Bench {
             reply_to: None,
             deadline: self.now() + Duration::from_secs(60),
             may_have_been_sent: false,
+            fence: chatbus_runtime::Fence::always(),
         }
     }
 

@@ -1,0 +1,152 @@
+//! A space's copy in memory, kept by a watch.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chatbus_runtime::{Backoff, Runtime};
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::{Change, Changes, Entry, Key, Space, State};
+
+/// What a space holds, as the watch tells it: perhaps a little late, and while the watch is broken as it
+/// was. Cheap to clone and to ask.
+#[derive(Debug, Clone)]
+pub struct Mirror(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    space: Space,
+    copy: Mutex<Copy>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Copy {
+    entries: BTreeMap<Key, Entry>,
+    is_current: bool,
+}
+
+/// What happened to a mirror, for who follows it while it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard<'a> {
+    /// A watch began: this is all there is.
+    Begun(&'a BTreeMap<Key, Entry>),
+    /// A change.
+    Changed(&'a Change),
+    /// The watch broke.
+    Broken,
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// An empty mirror; [`Mirror::keep`] fills it.
+    pub fn new(space: Space) -> Self {
+        let copy = Mutex::default();
+        Self(Arc::new(Inner { space, copy, changed: watch::Sender::new(0) }))
+    }
+
+    /// Watches until the process stops.
+    pub async fn keep(&self, state: Arc<dyn State>, runtime: Runtime) {
+        self.follow(&*state, &runtime, |_| {}).await;
+    }
+
+    /// Watches until the process stops, and tells each thing that happened.
+    pub(crate) async fn follow(&self, state: &dyn State, runtime: &Runtime, mut tell: impl FnMut(Heard<'_>)) {
+        let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+        let watching = async {
+            loop {
+                match state.watch(self.0.space).await {
+                    Ok(mut changes) => {
+                        self.watched(&mut *changes, &mut tell, &mut backoff).await;
+                        self.lock().is_current = false;
+                        tell(Heard::Broken);
+                        self.0.changed.send_modify(|version| *version += 1);
+                    }
+                    Err(error) => {
+                        debug!(event = "state.unwatched", space = self.0.space.name(), reason = %error, "no watch yet");
+                    }
+                }
+                tokio::time::sleep(backoff.next(&*runtime.entropy)).await;
+            }
+        };
+        tokio::select! {
+            () = runtime.stop.cancelled() => {}
+            () = watching => {}
+        }
+    }
+
+    async fn watched(
+        &self,
+        changes: &mut dyn Changes,
+        tell: &mut impl FnMut(Heard<'_>),
+        backoff: &mut Backoff,
+    ) {
+        let mut first = Some(BTreeMap::new());
+        while let Some(change) = changes.next().await {
+            match (&mut first, change) {
+                (Some(entries), Change::Set(key, entry)) => drop(entries.insert(key, entry)),
+                (Some(entries), Change::Removed(key)) => drop(entries.remove(&key)),
+                (Some(entries), Change::Current) => {
+                    let entries = std::mem::take(entries);
+                    tell(Heard::Begun(&entries));
+                    *self.lock() = Copy { entries, is_current: true };
+                    first = None;
+                    backoff.reset();
+                }
+                (None, change) => {
+                    tell(Heard::Changed(&change));
+                    match change {
+                        Change::Set(key, entry) => drop(self.lock().entries.insert(key, entry)),
+                        Change::Removed(key) => drop(self.lock().entries.remove(&key)),
+                        Change::Current => {}
+                    }
+                }
+            }
+            if first.is_none() {
+                self.0.changed.send_modify(|version| *version += 1);
+            }
+        }
+    }
+
+    /// Whether the watch is unbroken, and told all there is.
+    pub fn is_current(&self) -> bool {
+        self.lock().is_current
+    }
+
+    /// Changes whenever an answer of this mirror may have.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    /// What stands under a key.
+    pub fn get(&self, key: &Key) -> Option<Entry> {
+        self.lock().entries.get(key).cloned()
+    }
+
+    /// The entries whose keys are under `prefix`, by key.
+    pub fn under(&self, prefix: &Key) -> Vec<(Key, Entry)> {
+        let copy = self.lock();
+        let from = copy.entries.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        // Keys under the prefix may have others between them: `a`, `a-b`, `a.c`.
+        from.take_while(|(key, _)| key.as_str().starts_with(prefix.as_str()))
+            .filter(|(key, _)| key.is_under(prefix))
+            .map(|(key, entry)| (key.clone(), entry.clone()))
+            .collect()
+    }
+
+    /// All entries, by key.
+    pub fn all(&self) -> Vec<(Key, Entry)> {
+        self.lock().entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Copy> {
+        self.0.copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
