@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use chatbus_event::{InstanceId, Topic};
 
+use crate::role::Role;
+
 /// How an engine is set up.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// This instance.
     pub instance: InstanceId,
+    /// Which of its topics is read.
+    pub role: Role,
     /// How long a delivery may take, from its first publication on an egress topic, when neither the
     /// `deadline` attribute nor `metadata.deadlineMs` says otherwise.
     pub deadline: Duration,
@@ -55,6 +59,8 @@ pub const LATE_BUT_TRIED: Duration = Duration::from_secs(10 * 60);
 pub const LATE_CHANCE: Duration = Duration::from_secs(15);
 /// Forwards between topics after which an event stays where it is.
 pub const MAX_HOPS: u32 = 3;
+/// A connection that is gone for longer than this is looked for elsewhere.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 // === impl EngineConfig ===
 
@@ -63,6 +69,7 @@ impl EngineConfig {
     pub fn new(instance: InstanceId) -> Self {
         Self {
             instance,
+            role: Role::IngressEgress,
             deadline: Duration::from_secs(60),
             max_deliveries: 5,
             dedupe_window: Duration::from_secs(120),

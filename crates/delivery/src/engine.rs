@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 use chatbus_bus::{Bus, BusStatus, Delivery, Group, Subscription};
 use chatbus_connector::Sink;
 use chatbus_event::{Timestamp, Topic};
-use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_runtime::{CancellationToken, Fence, Runtime};
 use chatbus_telemetry::Metrics;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::cluster::Cluster;
 use crate::config::EngineConfig;
 use crate::finished::Finished;
 use crate::lanes::{ConversationId, Lanes, WorkId};
+use crate::peers::PeerChange;
 use crate::platform::PlatformTable;
 use crate::slab::Slab;
 use jobs::{Done, Input, Intake, Job};
@@ -29,6 +31,7 @@ use work::Work;
 
 mod advance;
 mod finish;
+mod forward;
 mod intake;
 mod jobs;
 mod letters;
@@ -74,7 +77,15 @@ pub struct Engine {
     bus_status: watch::Receiver<BusStatus>,
     /// Deliveries that came while outcomes had to be looked up first.
     unread: Vec<(Input, Delivery)>,
-    subscribed: Option<Intake>,
+    /// What is read of each topic: the instance's own, and the generic one while it dispatches that.
+    intakes: [Option<Intake>; 2],
+    /// Topics being joined.
+    joining: [bool; 2],
+    dispatch: watch::Receiver<Option<Fence>>,
+    /// Whether the lease is lost: what is in hand is finished as far as that may be, and then it ends.
+    is_lost: bool,
+    /// Conversations that no sink here serves.
+    unserved: BTreeSet<ConversationId>,
     /// When a stop must be over.
     stop_by: Option<Instant>,
     /// Cancelled when sends that still have no verdict are given up, at the end of a stop.
@@ -104,6 +115,7 @@ struct Shared {
     metrics: Metrics,
     meter: meter::Meter,
     runtime: Runtime,
+    cluster: Cluster,
     /// The egress topics that are read: the instance's own, then the generic one.
     topics: [Topic; 2],
     lane: Topic,
@@ -111,6 +123,19 @@ struct Shared {
     source: String,
 }
 
+/// Why an engine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Its lease is lost: whoever wants to go on takes a new one, and starts a new engine.
+    Lost,
+}
+
+/// The place of the instance's own topic.
+const OWN: Input = 0;
+/// The place of the generic topic.
+const GENERIC: Input = 1;
 /// The one group of an egress topic.
 const GROUP: &str = "egress";
 /// How long all slots of a topic are taken before slow conversations give theirs up.
@@ -125,7 +150,10 @@ enum Happened {
     Timer,
     SinkChanged(usize),
     Delivered(Input, Delivery),
-    Closed,
+    Closed(Input),
+    Lost,
+    Dispatch,
+    PeersChanged(PeerChange),
 }
 
 // === impl Engine ===
@@ -142,20 +170,23 @@ impl Engine {
     ) -> Self {
         let bus_status = bus.status();
         let finished = Finished::new(config.dedupe_window * 2, config.limits.finished);
-        let topics = [Topic::egress_of(&config.instance), Topic::egress()];
+        let topics = [config.role.topic(&config.instance), Topic::egress()];
+        let cluster = Cluster::alone();
         let shared = Shared {
             meter: meter::Meter::new(&metrics, &topics, &sinks),
             topics,
-            lane: Topic::lane_of(&config.instance),
-            source: format!("ingress-egress.{}", config.instance),
+            lane: config.role.lane(&config.instance),
+            source: format!("{}.{}", config.role.as_str(), config.instance),
             config,
             bus,
             sinks,
             table,
             metrics,
             runtime,
+            cluster,
         };
         Self {
+            dispatch: shared.cluster.dispatch.clone(),
             by_sink: shared.sinks.iter().map(|_| BTreeSet::new()).collect(),
             woke_at: shared.runtime.clock.instant(),
             started_at: shared.runtime.clock.now(),
@@ -180,17 +211,31 @@ impl Engine {
             looking_back: false,
             bus_status,
             unread: Vec::new(),
-            subscribed: None,
+            intakes: [None, None],
+            joining: [false; 2],
+            is_lost: false,
+            unserved: BTreeSet::new(),
             stop_by: None,
             cut: CancellationToken::new(),
             cut_at: None,
         }
     }
 
-    /// What an engine for this instance reads, to be declared before anything is published there.
+    /// The same engine as one of several.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: Cluster) -> Self {
+        self.dispatch = cluster.dispatch.clone();
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.cluster = cluster;
+        }
+        self
+    }
+
+    /// What an engine for this instance reads, to be declared before anything is published there: its own
+    /// topic, then the generic one.
     pub fn subscriptions(config: &EngineConfig) -> Vec<Subscription> {
         let Ok(group) = Group::parse(GROUP) else { return Vec::new() };
-        [Topic::egress_of(&config.instance), Topic::egress()]
+        [config.role.topic(&config.instance), Topic::egress()]
             .into_iter()
             .map(|topic| Subscription::new(topic, group.clone()).max_in_flight(config.limits.slots))
             .collect()
@@ -201,14 +246,18 @@ impl Engine {
         self.state.subscribe()
     }
 
-    /// Runs until the runtime's stop signal, and then for at most the configured grace. Dropping the
-    /// future at any point is safe: what was not acknowledged comes again, what waits is in the lane.
-    pub async fn run(mut self) {
+    /// Runs until the runtime's stop signal or the loss of its lease, and then for at most the configured
+    /// grace. Dropping the future at any point is safe: what was not acknowledged comes again, what waits
+    /// is in the lane.
+    pub async fn run(mut self) -> Ended {
         let stop = self.shared.runtime.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let mut bus_status = self.bus_status.clone();
         let mut sinks = jobs::sink_changes(&self.shared.sinks);
-        let mut intake: Option<Intake> = None;
+        let mut peers = self.shared.cluster.peers.changes();
+        let lost = self.shared.cluster.lost.clone();
+        let mut lost = pin!(lost.cancelled());
+        let mut turn = 0;
         self.woke_at = self.shared.runtime.clock.instant();
         let mut sleep_end = self.now() + LONGEST_SLEEP;
         let mut sleep = pin!(tokio::time::sleep_until(sleep_end.into()));
@@ -225,16 +274,21 @@ impl Engine {
                 sleep.as_mut().reset(next.into());
             }
             let reading = self.may_read();
+            turn = 1 - turn;
+            let is_ending = self.stop_by.is_some();
             let happened = tokio::select! {
                 biased;
-                () = &mut stopped, if self.stop_by.is_none() => Happened::Stop,
+                () = &mut stopped, if !is_ending => Happened::Stop,
+                () = &mut lost, if !is_ending => Happened::Lost,
+                Ok(()) = self.dispatch.changed() => Happened::Dispatch,
                 Ok(()) = bus_status.changed() => Happened::Bus,
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Done(done),
                 () = &mut sleep => Happened::Timer,
                 Some(sink) = sinks.next(), if !sinks.is_empty() => Happened::SinkChanged(sink),
-                next = jobs::next_delivery(&mut intake), if reading && intake.is_some() => match next {
-                    Some((input, delivery)) => Happened::Delivered(input, delivery),
-                    None => Happened::Closed,
+                Some(change) = peers.next() => Happened::PeersChanged(change),
+                next = jobs::next_delivery(&mut self.intakes, turn), if reading => match next {
+                    (input, Some(delivery)) => Happened::Delivered(input, delivery),
+                    (input, None) => Happened::Closed(input),
                 },
             };
             self.woke_at = self.shared.runtime.clock.instant();
@@ -249,24 +303,29 @@ impl Engine {
                 }
                 Happened::SinkChanged(sink) => self.on_sink_changed(sink),
                 Happened::Delivered(input, delivery) => self.on_delivery(input, delivery),
-                Happened::Closed => intake = None,
-            }
-            if let Some(subscribed) = self.subscribed.take() {
-                intake = Some(subscribed);
+                Happened::Closed(input) => self.close(input),
+                Happened::Lost => self.on_lost(),
+                Happened::Dispatch => self.on_dispatch(),
+                Happened::PeersChanged(change) => self.on_peers_changed(&change),
             }
         }
         let left = self.by_id.len();
         info!(event = "egress.stopped", waiting = left, "egress stopped");
         self.state.send_replace(EngineState::Stopped);
+        if self.is_lost { Ended::Lost } else { Ended::Stopped }
+    }
+
+    fn close(&mut self, input: Input) {
+        if let Some(intake) = self.intakes.get_mut(input) {
+            *intake = None;
+        }
     }
 
     fn on_done(&mut self, done: Done) {
         match done {
             Done::LookedBack(found) => self.on_looked_back(found),
-            Done::Subscribed(intake) => {
-                self.subscribed = Some(intake);
-                self.state.send_replace(EngineState::Running);
-            }
+            Done::Subscribed { input, intake } => self.on_subscribed(input, intake),
+            Done::Forwarded { work, stored } => self.on_forwarded(work, stored),
             Done::Sent { work, verdict, took } => self.on_verdict(work, &verdict, took),
             Done::Parked { work, seq } => self.on_parked(work, seq),
             Done::Fetched { work, record } => self.on_fetched(work, record),

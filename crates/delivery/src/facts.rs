@@ -2,8 +2,6 @@
 
 use chatbus_event::{EgressKind, Event, Family};
 
-use crate::platform::PlatformTable;
-
 /// What an event says about where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -17,8 +15,7 @@ pub struct Facts {
     pub source: String,
     /// `auth.provider`.
     pub auth_provider: Option<String>,
-    /// The sources of its annotations of kind `custom`, in their order; not read when its source names
-    /// a platform, since then they decide nothing.
+    /// The sources of its annotations of kind `custom`, in their order.
     pub custom_sources: Vec<String>,
     /// `channel`.
     pub channel: Option<String>,
@@ -35,13 +32,12 @@ const CUSTOM: &str = "custom";
 
 impl Facts {
     /// Reads them.
-    pub fn of(event: &Event, family: Family, table: &PlatformTable, user_is_connected: bool) -> Self {
+    pub fn of(event: &Event, family: Family, is_connected: impl Fn(&str) -> bool) -> Self {
         let source = event.source();
-        let custom_sources = match table.mentioned(&source) {
-            Some(_) => Vec::new(),
-            None => event.annotations().into_iter().filter(|a| a.kind == CUSTOM).map(|a| a.source).collect(),
-        };
+        let annotations = event.annotations().into_iter();
+        let custom_sources = annotations.filter(|a| a.kind == CUSTOM).map(|a| a.source).collect();
         let egress = event.egress();
+        let user_id = event.user_id();
         Self {
             family,
             destination: egress.destination,
@@ -50,8 +46,8 @@ impl Facts {
             auth_provider: event.auth().and_then(|auth| auth.provider),
             custom_sources,
             channel: event.channel(),
-            user_id: event.user_id(),
-            user_is_connected,
+            user_is_connected: user_id.as_deref().is_some_and(is_connected),
+            user_id,
         }
     }
 }

@@ -90,6 +90,11 @@ impl Lanes {
         at
     }
 
+    /// The conversation of this key, if there is one.
+    pub(crate) fn find(&self, key: &Key) -> Option<ConversationId> {
+        self.by_key.get(key).copied()
+    }
+
     pub(crate) fn get(&self, at: ConversationId) -> Option<&Conversation> {
         self.conversations.get(at)
     }

@@ -28,20 +28,32 @@
 //! reaches its conversation: see `engine::intake`, which today forwards only what this instance does not
 //! serve, and only from its own topic to the generic one.
 
+mod cluster;
 mod config;
 mod decide;
 mod engine;
 mod facts;
 mod finished;
 mod lanes;
+mod membership;
 mod outcome;
+mod peers;
 mod platform;
+mod presented;
 mod resolve;
+mod role;
 mod slab;
 mod ticket;
+mod view;
 
-pub use config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, Limits, MAX_DEADLINE, MAX_HOPS};
-pub use engine::{Engine, EngineState};
+pub use cluster::Cluster;
+pub use config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, Limits, MAX_DEADLINE, MAX_HOPS, PATIENCE};
+pub use engine::{Ended, Engine, EngineState};
 pub use facts::Facts;
+pub use membership::{Applicant, Membership};
+pub use peers::{Alone, Peer, PeerChange, Peers};
 pub use platform::{Platform, PlatformTable, Reach};
+pub use presented::{Presented, Process, Served, dispatcher_key, lease_key};
 pub use resolve::{Destination, Refusal, resolve};
+pub use role::Role;
+pub use view::ClusterView;

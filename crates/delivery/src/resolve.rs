@@ -79,15 +79,13 @@ fn platform<'t>(
             return table.named(word).ok_or(refuse(Reason::NoPlatform, "the destination names no platform"));
         }
     }
-    if table.mentions_gateway(source) || table.mentions_gateway(provider) {
+    // Whatever names the gateway wins over what names a chat: the narrower audience.
+    let named = [source, provider].into_iter().chain(facts.custom_sources.iter().map(String::as_str));
+    if named.into_iter().any(|words| table.mentions_gateway(words)) {
         return gateway();
     }
     if let Some(named) = table.mentioned(source) {
         return Ok(named);
-    }
-    // Of several annotations one that names the gateway wins: the narrower audience.
-    if facts.custom_sources.iter().any(|s| table.mentions_gateway(s)) {
-        return gateway();
     }
     if let Some(named) = facts.custom_sources.iter().find_map(|s| table.mentioned(s)) {
         return Ok(named);

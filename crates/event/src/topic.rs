@@ -118,9 +118,15 @@ impl Topic {
         Self("internal.router.dlq.v1".into())
     }
 
-    /// `internal.lane.v1.{instanceId}`: the durable copies of what waits in one instance's lanes.
+    /// `internal.lane.v1.{instanceId}`: the durable copies of what waits in one ingress-egress instance's
+    /// lanes.
     pub fn lane_of(instance: &InstanceId) -> Self {
         Self(format!("internal.lane.v1.{instance}").into())
+    }
+
+    /// `internal.lane.v1.api.{instanceId}`: the same for an api-gateway instance.
+    pub fn api_lane_of(instance: &InstanceId) -> Self {
+        Self(format!("internal.lane.v1.api.{instance}").into())
     }
 
     /// The text, without any prefix.
@@ -150,7 +156,10 @@ impl Topic {
     /// The instance a per-instance topic belongs to.
     pub fn instance(&self) -> Option<InstanceId> {
         let base = self.family().per_instance_base()?;
-        InstanceId::parse(self.0.strip_prefix(base)?.strip_prefix('.')?).ok()
+        let rest = self.0.strip_prefix(base)?.strip_prefix('.')?;
+        // No instance id holds a dot, so one that is called `api` is told from the gateway's.
+        let id = if self.family() == Family::Lane { rest.strip_prefix("api.").unwrap_or(rest) } else { rest };
+        InstanceId::parse(id).ok()
     }
 }
 
@@ -243,7 +252,8 @@ mod tests {
         assert_eq!(Topic::egress_of(&id).family(), Family::InstanceEgress);
         assert_eq!(Topic::egress_of(&id).instance(), Some(id.clone()));
         assert_eq!(Topic::api_egress_of(&id).instance(), Some(id.clone()));
-        assert_eq!(Topic::lane_of(&id).instance(), Some(id));
+        assert_eq!(Topic::lane_of(&id).instance(), Some(id.clone()));
+        assert_eq!(Topic::api_lane_of(&id).instance(), Some(id));
         assert_eq!(Topic::egress().instance(), None);
         for topic in Topic::finalizers() {
             assert_eq!(topic.family(), Family::Finalizer);

@@ -6,6 +6,7 @@ use chatbus_connector::{Audience, Availability, Outbound, Verdict};
 use chatbus_event::{Attempt, Reason};
 use tracing::{debug, error};
 
+use super::forward::{Elsewhere, Way};
 use super::jobs;
 use super::work::{Loaded, Place};
 use super::{Engine, RELIEF_AFTER};
@@ -16,6 +17,12 @@ use crate::lanes::{ConversationId, Wait, WorkId};
 const SLOW: Duration = Duration::from_millis(50);
 /// How many of a conversation that flows are read back from its lane ahead of their turn.
 const READ_AHEAD: usize = 8;
+
+/// What is done with the head of a conversation.
+enum Step {
+    Send,
+    Forward(Way),
+}
 
 // === impl Engine ===
 
@@ -51,6 +58,11 @@ impl Engine {
             }
             let now = self.now();
             let Some(work) = self.works.get(head) else { return };
+            if !self.may_claim(head) {
+                // Whoever holds the lease now has it, or will.
+                self.stalled.insert(at);
+                return;
+            }
             if work.timing.deadline <= now {
                 self.expire(head);
                 continue;
@@ -65,26 +77,36 @@ impl Engine {
             match before_send(availability, now) {
                 Before::Send => {
                     self.set_wait(at, None);
-                    self.begin(at, head);
+                    self.begin(at, head, Step::Send);
                 }
-                Before::Wait { until, cause } => {
-                    self.set_wait(at, Some(Wait { until, firm: false, cause }));
-                    self.park_beyond(at, 0);
-                }
+                Before::Wait { until, cause } => match self.elsewhere(at, head, availability) {
+                    Elsewhere::Go(way) => {
+                        self.set_wait(at, None);
+                        self.begin(at, head, Step::Forward(way));
+                    }
+                    Elsewhere::Stay(look_again) => {
+                        let until = until.into_iter().chain(look_again).min();
+                        self.set_wait(at, Some(Wait { until, firm: false, cause }));
+                        self.park_beyond(at, 0);
+                    }
+                },
             }
             return;
         }
     }
 
-    /// Sends the head, or first reads it back from the lane.
-    fn begin(&mut self, at: ConversationId, head: WorkId) {
+    /// Takes the next step with the head, or first reads it back from the lane.
+    fn begin(&mut self, at: ConversationId, head: WorkId, step: Step) {
         let now = self.now();
         let Some(work) = self.works.get_mut(head) else { return };
         match std::mem::replace(&mut work.place, Place::Fetching) {
             Place::Held(loaded) => {
                 self.lanes.leave(at, work.ticket.order, head);
                 self.deadlines.remove(&(work.timing.deadline, head));
-                self.send(at, head, loaded, now);
+                match step {
+                    Step::Send => self.send(at, head, loaded, now),
+                    Step::Forward(way) => self.forward(at, head, loaded, &way, now),
+                }
             }
             Place::Parked => self.to_fetch.push_back(head),
             // Already on its way into memory or to the lane: it comes back here when it is there.
@@ -120,7 +142,7 @@ impl Engine {
             reply_to: None,
             deadline: work.timing.deadline,
             may_have_been_sent: work.may_have_been_sent,
-            fence: chatbus_runtime::Fence::always(),
+            fence: self.shared.cluster.fence.clone(),
             about: None,
         };
         work.place = Place::Sending(loaded);
@@ -310,10 +332,10 @@ impl Engine {
         if let Some(until) = wait.as_ref().and_then(|wait| wait.until) {
             self.wakes.insert((until, at));
         }
-        match (sink, wait) {
-            (Some(waiting), Some(wait)) if !wait.firm => drop(waiting.insert(at)),
-            (Some(waiting), _) => drop(waiting.remove(&at)),
-            (None, _) => {}
+        let waiting = sink.unwrap_or(&mut self.unserved);
+        match wait {
+            Some(wait) if !wait.firm => drop(waiting.insert(at)),
+            _ => drop(waiting.remove(&at)),
         }
     }
 

@@ -1,8 +1,6 @@
 //! From a delivery to its place in a conversation, or to its end.
 //!
-//! Who else could say it is decided here, before it joins an order: an event that this instance does
-//! not serve goes from its own topic to the generic one, never back, so nothing travels in circles.
-//! What is disconnected stays: its conversation waits here, and nobody else is known to serve it.
+//! Who else could say it is decided when its turn comes: see `forward`.
 
 use chatbus_bus::{Delivery, Settlement, limits};
 use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, egress_text};
@@ -11,7 +9,6 @@ use tracing::debug;
 use super::Engine;
 use super::jobs::{self, Again, Input};
 use super::work::{Loaded, Place, Work};
-use crate::config::MAX_HOPS;
 use crate::decide::Ending;
 use crate::facts::Facts;
 use crate::lanes::{Conversation, Key};
@@ -21,7 +18,6 @@ use crate::ticket::{Ticket, delivery_id};
 /// What becomes of an event.
 enum Plan {
     Say { destination: Destination, text: String },
-    Forward,
     End(Ending),
 }
 
@@ -74,22 +70,16 @@ impl Engine {
         let timing = ticket.timing(event.and_then(Event::timeout_at), now, instant);
         let plan = match &decoded {
             Err(invalid) => Plan::End(Ending::failed(Reason::InvalidEvent, invalid.to_string())),
-            Ok(event) => self.plan(event, &ticket, &delivery),
+            Ok(event) => self.plan(event, &delivery),
         };
         let plan = match plan {
             Plan::Say { .. } if timing.deadline <= instant => Plan::End(overdue(timing.is_timeout)),
             plan => plan,
         };
-        if let Plan::Forward = plan {
-            debug!(event = "egress.forwarded", topic, deliveryId = &*id, "not served here");
-            let message = ticket.forwarded(&record.message);
-            return self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), message, input, delivery)));
-        }
         let delivered_before = delivery.deliveries() > 1 || record.published_at < self.started_at;
         let (ending, destination, text) = match plan {
             Plan::Say { destination, text } => (None, Some(destination), text),
             Plan::End(ending) => (Some(ending), None, String::new()),
-            Plan::Forward => return,
         };
         let loaded = Box::new(Loaded { record: None, event: decoded.ok(), text });
         let order = ticket.order;
@@ -143,7 +133,7 @@ impl Engine {
         work.inputs.push((input, delivery));
     }
 
-    fn plan(&self, event: &Event, ticket: &Ticket, delivery: &Delivery) -> Plan {
+    fn plan(&self, event: &Event, delivery: &Delivery) -> Plan {
         let record = delivery.record();
         if record.message.body.len() > MAX_EVENT_BYTES {
             let message = format!("longer than {MAX_EVENT_BYTES} bytes");
@@ -157,13 +147,6 @@ impl Engine {
         }
         match self.shared.address(event, record.topic.family()) {
             Err(ending) => Plan::End(ending),
-            Ok((destination, _))
-                if destination.sink.is_none()
-                    && record.topic.family() == Family::InstanceEgress
-                    && ticket.hops < MAX_HOPS =>
-            {
-                Plan::Forward
-            }
             Ok((destination, text)) => Plan::Say { destination, text },
         }
     }
@@ -185,8 +168,7 @@ fn overdue(is_timeout: bool) -> Ending {
 impl super::Shared {
     /// Where an event goes and what it says.
     pub(super) fn address(&self, event: &Event, family: Family) -> Result<(Destination, String), Ending> {
-        // Gateways are other instances' business: nobody is known to be connected to one.
-        let facts = Facts::of(event, family, &self.table, false);
+        let facts = Facts::of(event, family, |user| self.cluster.peers.is_connected(user));
         // Data for gateway connections needs no text.
         let text = match egress_text(event) {
             Some(text) => text,

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_bus::{BusErrorKind, Delivery, Message, Record, Settlement, Subscription};
+use chatbus_bus::{BusErrorKind, Consumer, Delivery, Message, Record, Settlement};
 use chatbus_connector::{Outbound, Sink, Verdict};
 use chatbus_event::Topic;
 use chatbus_runtime::{Backoff, CancellationToken};
@@ -21,14 +21,22 @@ use crate::outcome::Outcome;
 /// Which of the topics a delivery came from: its place in [`Shared::topics`].
 pub(super) type Input = usize;
 pub(super) type Job = BoxFuture<'static, Done>;
-/// Deliveries of both topics in turn.
-pub(super) type Intake = BoxStream<'static, (Input, Delivery)>;
+/// Deliveries of one topic.
+pub(super) type Intake = Box<dyn Consumer>;
 
 /// What a job ended with.
 pub(super) enum Done {
     /// `None` when it was stopped.
     LookedBack(Option<Found>),
-    Subscribed(Intake),
+    Subscribed {
+        input: Input,
+        intake: Intake,
+    },
+    /// Passed on to other topics; `false` when one of them refuses.
+    Forwarded {
+        work: WorkId,
+        stored: bool,
+    },
     Sent {
         work: WorkId,
         verdict: Verdict,
@@ -77,8 +85,31 @@ pub(super) fn bus_backoff() -> Backoff {
     Backoff::new(FIRST_RETRY, LONGEST_RETRY)
 }
 
-/// The next delivery; never, when nothing is subscribed.
-pub(super) async fn next_delivery(intake: &mut Option<Intake>) -> Option<(Input, Delivery)> {
+/// The next delivery of either topic, looking at `first` first; `None` when that topic is over; never,
+/// when nothing is subscribed.
+pub(super) async fn next_delivery(
+    intakes: &mut [Option<Intake>; 2],
+    first: Input,
+) -> (Input, Option<Delivery>) {
+    let [own, generic] = intakes;
+    let (one, two) = (next(own), next(generic));
+    let (mut one, mut two) = (std::pin::pin!(one), std::pin::pin!(two));
+    if first == 0 {
+        tokio::select! {
+            biased;
+            next = &mut one => (0, next),
+            next = &mut two => (1, next),
+        }
+    } else {
+        tokio::select! {
+            biased;
+            next = &mut two => (1, next),
+            next = &mut one => (0, next),
+        }
+    }
+}
+
+async fn next(intake: &mut Option<Intake>) -> Option<Delivery> {
     match intake {
         Some(intake) => intake.next().await,
         None => std::future::pending().await,
@@ -210,13 +241,13 @@ pub(super) async fn conclude(
     Done::Concluded { work, inputs: settled }
 }
 
-/// Forwards an event to the generic topic, then acknowledges where it came from.
-pub(super) async fn forward(shared: Arc<Shared>, message: Message, input: Input, delivery: Delivery) -> Done {
-    let settlement = match store(&shared, &Topic::egress(), &message).await {
-        Some(_) => Settlement::Ack,
-        None => Settlement::Retry { after: LONGEST_RETRY },
-    };
-    settle(input, delivery, settlement).await
+/// Passes an event on to other topics. Where it came from is acknowledged after that.
+pub(super) async fn forward(shared: Arc<Shared>, work: WorkId, messages: Vec<(Topic, Message)>) -> Done {
+    let mut all = true;
+    for (topic, message) in &messages {
+        all &= store(&shared, topic, message).await.is_some();
+    }
+    Done::Forwarded { work, stored: all }
 }
 
 /// Settles a delivery. When the bus does not confirm it, it comes again, and is known.
@@ -234,33 +265,21 @@ pub(super) async fn clear(shared: Arc<Shared>, seq: u64) -> Done {
     Done::Cleared
 }
 
-/// Joins the groups of both topics.
-pub(super) async fn subscribe(shared: Arc<Shared>) -> Done {
-    let mut streams = Vec::with_capacity(2);
-    for (input, subscription) in Engine::subscriptions(&shared.config).into_iter().enumerate() {
-        streams.push(subscribe_one(&shared, input, subscription).await);
-    }
-    let mut streams = streams.into_iter();
-    Done::Subscribed(match (streams.next(), streams.next()) {
-        (Some(own), Some(generic)) => stream::select(own, generic).boxed(),
-        _ => stream::empty().boxed(),
-    })
-}
-
-async fn subscribe_one(shared: &Shared, input: Input, subscription: Subscription) -> Intake {
+/// Joins the group of a topic.
+pub(super) async fn subscribe(shared: Arc<Shared>, input: Input) -> Done {
     let mut backoff = bus_backoff();
     loop {
-        match shared.bus.subscribe(subscription.clone()).await {
-            Ok(consumer) => {
-                tracing::info!(event = "egress.subscribed", topic = %subscription.topic, "egress topic subscribed");
-                return stream::unfold(consumer, move |mut consumer| async move {
-                    let delivery = consumer.next().await?;
-                    Some(((input, delivery), consumer))
-                })
-                .boxed();
+        let Some(subscription) = Engine::subscriptions(&shared.config).into_iter().nth(input) else {
+            return std::future::pending().await;
+        };
+        let topic = subscription.topic.clone();
+        match shared.bus.subscribe(subscription).await {
+            Ok(intake) => {
+                tracing::info!(event = "egress.subscribed", topic = %topic, "egress topic subscribed");
+                return Done::Subscribed { input, intake };
             }
             Err(failed) => {
-                error!(event = "egress.subscribe_failed", topic = subscription.topic.family().label(), reason = %failed, "egress topic not subscribed");
+                error!(event = "egress.subscribe_failed", topic = topic.family().label(), reason = %failed, "egress topic not subscribed");
                 tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
             }
         }

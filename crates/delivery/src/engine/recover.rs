@@ -10,10 +10,10 @@ use chatbus_bus::{BusError, Scan, ScanFrom, ScanTopics};
 use chatbus_event::{Event, Family, Timestamp, names};
 use tracing::{info, warn};
 
-use super::jobs::{self, Done};
+use super::jobs::{self, Done, Input, Intake};
 use super::letters::{self, Owed};
 use super::work::{Place, Work};
-use super::{Engine, EngineState, Shared};
+use super::{Engine, EngineState, GENERIC, OWN, Shared};
 use crate::decide::Ending;
 use crate::lanes::{Conversation, Key, WorkId};
 use crate::resolve::Destination;
@@ -46,6 +46,52 @@ const FURTHEST: Duration = chatbus_bus::limits::RETENTION;
 // === impl Engine ===
 
 impl Engine {
+    /// Joins the groups of what is to be read and is not yet. The generic topic is the dispatcher's.
+    fn join(&mut self) {
+        for input in [OWN, GENERIC] {
+            let wanted = input == OWN || self.dispatches();
+            let (Some(intake), Some(joining)) = (self.intakes.get(input), self.joining.get_mut(input)) else {
+                continue;
+            };
+            if wanted && intake.is_none() && !*joining {
+                *joining = true;
+                self.jobs.push(Box::pin(jobs::subscribe(self.shared.clone(), input)));
+            }
+        }
+        if self.intakes[OWN].is_some() {
+            self.state.send_replace(EngineState::Running);
+        }
+    }
+
+    pub(super) fn on_subscribed(&mut self, input: Input, intake: Intake) {
+        if let Some(joining) = self.joining.get_mut(input) {
+            *joining = false;
+        }
+        // The dispatcher's lease may be lost by now: then this is dropped, and gives back what it got.
+        if input == OWN || self.dispatches() {
+            self.intakes[input] = Some(intake);
+        }
+        if input == OWN && self.stop_by.is_none() && !self.looking_back {
+            self.state.send_replace(EngineState::Running);
+        }
+    }
+
+    /// This instance became the dispatcher, or is not any more.
+    pub(super) fn on_dispatch(&mut self) {
+        if self.dispatches() {
+            // The last one may have said what still waits in the generic topic.
+            return self.look_back();
+        }
+        self.intakes[GENERIC] = None;
+        let held: Vec<WorkId> = self.lanes.iter().flat_map(|(_, c)| c.held()).collect();
+        for id in held {
+            let is_generic = self.works.get(id).is_some_and(|work| work.is_from(GENERIC));
+            if is_generic {
+                self.give_back(id);
+            }
+        }
+    }
+
     /// Begins a look-back; nothing is read and nothing new is sent until it is over.
     pub(super) fn look_back(&mut self) {
         if self.looking_back || self.stop_by.is_some() {
@@ -67,7 +113,6 @@ impl Engine {
     pub(super) fn on_looked_back(&mut self, found: Option<Found>) {
         self.looking_back = false;
         let Some(found) = found.filter(|_| self.stop_by.is_none()) else { return };
-        let first = self.looked_back.is_none();
         self.looked_back = Some(found.epoch);
         let now = self.now();
         let (outcomes, waiting) = (found.finished.len(), found.lane.len());
@@ -80,11 +125,7 @@ impl Engine {
         for entry in found.lane {
             self.adopt(entry);
         }
-        if first {
-            self.jobs.push(Box::pin(jobs::subscribe(self.shared.clone())));
-        } else {
-            self.state.send_replace(EngineState::Running);
-        }
+        self.join();
         self.look_back_if_broken();
         if !self.may_begin() {
             return;

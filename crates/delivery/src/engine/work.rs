@@ -59,6 +59,11 @@ pub(super) struct Loaded {
 // === impl Work ===
 
 impl Work {
+    /// Whether a topic's slot is all that holds it, so that giving that back forgets it here.
+    pub(super) fn is_from(&self, input: Input) -> bool {
+        self.lane.is_none() && self.inputs.iter().any(|(from, _)| *from == input)
+    }
+
     /// The message as it stood on the bus.
     pub(super) fn record<'a>(&'a self, loaded: &'a Loaded) -> Option<&'a Record> {
         loaded.record.as_ref().or_else(|| self.inputs.first().map(|(_, delivery)| delivery.record()))

@@ -212,18 +212,18 @@ async fn outcomes_go_only_to_topics_we_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_instance_does_not_serve_goes_to_the_generic_topic_once() {
+async fn what_nobody_serves_waits_here_and_holds_no_slot() {
     let world = World::new();
     let engine = world.running().await;
     let own = Topic::egress_of(&instance());
     world.publish(&own, &[], event("#a", "x", json!({"egress": {"destination": "delta"}}))).await;
     world.until(Duration::from_secs(5), async || world.in_lane().await == 1).await;
     let parked = &world.records(chatbus_bus::ScanTopics::One(Topic::lane_of(&instance()))).await[0];
-    assert_eq!(parked.message.attributes.get(names::HOPS), Some("1"));
+    assert_eq!(parked.message.attributes.get(names::HOPS), Some("0"));
     assert_eq!(world.held_and_pending().await, (0, 0));
     world.until_finalized(1).await;
     assert_eq!(world.one_outcome_each(1).await["x"], "no_instance");
-    assert_eq!(world.finalized().await[0]["destination"], "internal.egress.v1");
+    assert_eq!(world.finalized().await[0]["destination"], "internal.egress.v1.me");
     engine.stop().await;
 }
 

@@ -9,7 +9,7 @@ use chatbus_bus::{
     Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore, Message, Record, Scan, ScanFrom, ScanTopics,
 };
 use chatbus_connector::Sink;
-use chatbus_delivery::{Engine, EngineConfig, EngineState, Platform, PlatformTable, Reach};
+use chatbus_delivery::{Ended, Engine, EngineConfig, EngineState, Platform, PlatformTable, Reach};
 use chatbus_event::{Attributes, Clock, Family, InstanceId, MessageId, Timestamp, Topic};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_telemetry::Metrics;
@@ -33,7 +33,7 @@ pub(crate) struct World {
 
 /// A running engine.
 pub(crate) struct Running {
-    pub(crate) task: JoinHandle<()>,
+    pub(crate) task: JoinHandle<Ended>,
     pub(crate) stop: CancellationToken,
     pub(crate) state: tokio::sync::watch::Receiver<EngineState>,
 }

@@ -1,0 +1,168 @@
+//! Who else could say it: from an instance that cannot to the generic topic, and from the dispatcher of
+//! that to an instance that can.
+//!
+//! Only what waits for a connection is passed on, never what waits for a limit: a limit is the account's,
+//! wherever it is used. Every hop is counted, and after the last an event stays where it is until its
+//! deadline, so nothing travels in circles.
+
+use std::time::Instant;
+
+use chatbus_bus::Message;
+use chatbus_connector::{Audience, Availability};
+use chatbus_event::Topic;
+use tracing::{debug, warn};
+
+use super::work::{Loaded, Place};
+use super::{Engine, jobs};
+use crate::config::{MAX_HOPS, PATIENCE};
+use crate::lanes::{ConversationId, Key, WorkId};
+use crate::peers::{Peer, PeerChange};
+
+/// Where something that cannot be said here goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To those that can say it.
+    Peers(Vec<Peer>),
+    /// To whoever dispatches the generic topic.
+    Generic,
+}
+
+/// What can be done about something that cannot be said here now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// Pass it on.
+    Go(Way),
+    /// Wait, and look again then at the latest.
+    Stay(Option<Instant>),
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Whether this instance dispatches the generic topic at this moment.
+    pub(super) fn dispatches(&self) -> bool {
+        self.dispatch.borrow().as_ref().is_some_and(|fence| fence.is_held(self.now()))
+    }
+
+    /// Whether a delivery may be begun: the leases that make it ours are held.
+    pub(super) fn may_claim(&self, id: WorkId) -> bool {
+        let is_generic = self.works.get(id).is_some_and(|work| work.is_from(super::GENERIC));
+        self.shared.cluster.fence.is_held(self.now()) && (!is_generic || self.dispatches())
+    }
+
+    /// Where the head of a conversation could be said that cannot be said here.
+    pub(super) fn elsewhere(&self, at: ConversationId, head: WorkId, here: Availability) -> Elsewhere {
+        let stay = Elsewhere::Stay(None);
+        let (Some(conversation), Some(work)) = (self.lanes.get(at), self.works.get(head)) else {
+            return stay;
+        };
+        let peers = &self.shared.cluster.peers;
+        if work.ticket.hops >= MAX_HOPS || !peers.are_there() {
+            return stay;
+        }
+        let is_generic = work.ticket.origin == Topic::egress();
+        let gone_for = match here {
+            Availability::Ready | Availability::NotBefore(_) => return stay,
+            Availability::Unserved => None,
+            Availability::Disconnected { since } => Some(since),
+        };
+        // A generic event goes to whoever can say it now. One for this instance waits a little for it.
+        if let Some(since) = gone_for.filter(|_| !is_generic)
+            && self.now() < since + PATIENCE
+        {
+            return Elsewhere::Stay(Some(since + PATIENCE));
+        }
+        if self.dispatches() {
+            let peers = peers.serving(conversation.key.platform, &conversation.key.target);
+            return if peers.is_empty() { stay } else { Elsewhere::Go(Way::Peers(peers)) };
+        }
+        // What the dispatcher sent here and is not to be said here after all goes back to it as well.
+        Elsewhere::Go(Way::Generic)
+    }
+
+    /// Passes on the head of a conversation.
+    pub(super) fn forward(
+        &mut self,
+        at: ConversationId,
+        head: WorkId,
+        loaded: Box<Loaded>,
+        way: &Way,
+        now: Instant,
+    ) {
+        let Some(work) = self.works.get_mut(head) else { return };
+        let Some(original) = work.record(&loaded).map(|record| &record.message) else { return };
+        let messages: Vec<(Topic, Message)> = match way {
+            Way::Generic => vec![(Topic::egress(), work.ticket.forwarded(original))],
+            // A user's other gateways get theirs from the ledger of legs; see `legs`.
+            Way::Peers(peers) => peers
+                .iter()
+                .take(1)
+                .map(|peer| (peer.topic.clone(), work.ticket.forwarded(original)))
+                .collect(),
+        };
+        if let Some((topic, _)) = messages.first() {
+            debug!(
+                event = "egress.forwarded",
+                topic = topic.family().label(),
+                deliveryId = &*work.ticket.id,
+                "passed on"
+            );
+        }
+        work.place = Place::Sending(loaded);
+        if let Some(conversation) = self.lanes.get_mut(at) {
+            conversation.in_flight = Some((head, now));
+        }
+        self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), head, messages)));
+    }
+
+    pub(super) fn on_forwarded(&mut self, id: WorkId, stored: bool) {
+        let Some(work) = self.works.get_mut(id) else { return };
+        let at = work.conversation;
+        if let Some(conversation) = at.and_then(|at| self.lanes.get_mut(at)) {
+            conversation.in_flight = None;
+        }
+        if stored {
+            self.forget(id);
+        } else {
+            warn!(event = "egress.not_forwarded", deliveryId = &*work.ticket.id, "it stays here");
+            work.ticket.hops = MAX_HOPS;
+            self.take_back(id);
+        }
+        self.ready.extend(at);
+    }
+
+    /// Puts something that was about to leave back at its place.
+    fn take_back(&mut self, id: WorkId) {
+        let Some(work) = self.works.get_mut(id) else { return };
+        let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
+        let parked = work.lane.is_some();
+        work.place = if parked { Place::Parked } else { Place::Held(loaded) };
+        let (order, deadline) = (work.ticket.order, work.timing.deadline);
+        if let Some(at) = work.conversation {
+            self.lanes.join(at, order, id, parked);
+            self.deadlines.insert((deadline, id));
+        }
+    }
+
+    /// Something changed among the others: what waits for them may go on.
+    pub(super) fn on_peers_changed(&mut self, change: &PeerChange) {
+        match change {
+            PeerChange::Any => {
+                self.ready.extend(&self.unserved);
+                self.ready.extend(self.by_sink.iter().flatten());
+            }
+            PeerChange::User(user) => {
+                let Some(gateway) = self.shared.table.gateway() else { return };
+                let key = Key { platform: gateway.name, target: Audience::User(user.clone()) };
+                self.ready.extend(self.lanes.find(&key));
+            }
+        }
+    }
+
+    /// The lease is lost: nothing more is begun. What is in hand comes to its end as far as it may.
+    pub(super) fn on_lost(&mut self) {
+        warn!(event = "egress.lease_lost", "the lease is lost; another instance takes over what waits here");
+        self.is_lost = true;
+        self.begin_stop();
+    }
+}

@@ -1,0 +1,257 @@
+//! The others, as the shared state tells of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatbus_connector::{Audience, Target};
+use chatbus_event::InstanceId;
+use chatbus_runtime::{Backoff, Runtime};
+use chatbus_state::{Change, Key, LeaseView, Space, State};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::broadcast;
+use tracing::debug;
+
+use crate::peers::{Peer, PeerChange, Peers};
+use crate::presented::{Presented, lease_key};
+use crate::role::Role;
+
+/// The others, as the shared state tells of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ClusterView(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    me: (Role, InstanceId),
+    /// The gateway's name among the platforms.
+    gateway: &'static str,
+    leases: LeaseView,
+    living: RwLock<Living>,
+    presence: RwLock<Presence>,
+    changes: broadcast::Sender<PeerChange>,
+}
+
+/// Who lives, with what their leases say.
+type Living = BTreeMap<Key, (Bytes, Arc<Presented>)>;
+
+/// Which gateways each user is connected to.
+#[derive(Debug, Default)]
+struct Presence {
+    by_user: HashMap<Arc<str>, Vec<Connected>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Connected {
+    instance: Arc<str>,
+    /// Valid while the instance's lease says the same.
+    epoch: Arc<str>,
+}
+
+/// A reader who is further behind looks at everything again.
+const MAX_BEHIND: usize = 4_096;
+/// How often the living are counted, beside whenever a lease changes.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+// === impl ClusterView ===
+
+impl ClusterView {
+    /// What this instance will know; [`ClusterView::keep`] fills it.
+    pub fn new(role: Role, instance: InstanceId, gateway: &'static str, leases: LeaseView) -> Self {
+        Self(Arc::new(Inner {
+            me: (role, instance),
+            gateway,
+            leases,
+            living: RwLock::default(),
+            presence: RwLock::default(),
+            changes: broadcast::Sender::new(MAX_BEHIND),
+        }))
+    }
+
+    /// Watches until the process stops.
+    pub async fn keep(&self, state: Arc<dyn State>, runtime: Runtime) {
+        let work = async { tokio::join!(self.count_living(), self.watch_presence(&*state, &runtime)) };
+        tokio::select! {
+            () = runtime.stop.cancelled() => {}
+            _ = work => {}
+        }
+    }
+
+    async fn count_living(&self) {
+        let mut changed = self.0.leases.changes();
+        loop {
+            if self.recount() {
+                let _ = self.0.changes.send(PeerChange::Any);
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                // A lease that ends is told by nothing but the time.
+                () = tokio::time::sleep(COUNT_EVERY) => {}
+            }
+        }
+    }
+
+    /// Whether somebody came, went, or says something else.
+    fn recount(&self) -> bool {
+        let mut now = Living::new();
+        let before = self.living();
+        for role in Role::ALL {
+            let Ok(prefix) = Key::parse(role.as_str()) else { continue };
+            for (key, entry) in self.0.leases.living(&prefix) {
+                let known = before.get(&key).filter(|(value, _)| *value == entry.value).cloned();
+                let read = || Some((entry.value.clone(), Arc::new(Presented::decode(&entry.value)?)));
+                if let Some(presented) = known.or_else(read) {
+                    now.insert(key, presented);
+                }
+            }
+        }
+        let same = before.len() == now.len()
+            && before.iter().zip(&now).all(|(old, new)| old.0 == new.0 && old.1.0 == new.1.0);
+        drop(before);
+        if !same {
+            *self.0.living.write().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        !same
+    }
+
+    async fn watch_presence(&self, state: &dyn State, runtime: &Runtime) {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            match state.watch(Space::Presence).await {
+                Ok(mut changes) => {
+                    let mut first = Some(Presence::default());
+                    while let Some(change) = changes.next().await {
+                        match (&mut first, change) {
+                            (Some(all), Change::Current) => {
+                                *self.presence_mut() = std::mem::take(all);
+                                first = None;
+                                backoff.reset();
+                                let _ = self.0.changes.send(PeerChange::Any);
+                            }
+                            (Some(all), change) => drop(all.take(&change)),
+                            (None, change) => {
+                                let user = self.presence_mut().take(&change);
+                                if let Some(user) = user {
+                                    let _ = self.0.changes.send(PeerChange::User(user));
+                                }
+                            }
+                        }
+                    }
+                }
+                Err(error) => debug!(event = "egress.presence_unwatched", reason = %error, "no watch yet"),
+            }
+            tokio::time::sleep(backoff.next(&*runtime.entropy)).await;
+        }
+    }
+
+    fn living(&self) -> RwLockReadGuard<'_, Living> {
+        self.0.living.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn presence(&self) -> RwLockReadGuard<'_, Presence> {
+        self.0.presence.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn presence_mut(&self) -> RwLockWriteGuard<'_, Presence> {
+        self.0.presence.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The living gateways a user is connected to.
+    fn gateways_of(&self, user: &str) -> Vec<InstanceId> {
+        let living = self.living();
+        let presence = self.presence();
+        let connected = presence.by_user.get(user).map(Vec::as_slice).unwrap_or_default();
+        let lives = |connected: &&Connected| {
+            let key =
+                InstanceId::parse(&connected.instance).ok().and_then(|id| lease_key(Role::ApiGateway, &id));
+            let presented = key.and_then(|key| living.get(&key));
+            presented.is_some_and(|(_, presented)| presented.epoch == *connected.epoch)
+        };
+        connected.iter().filter(lives).filter_map(|c| InstanceId::parse(&c.instance).ok()).collect()
+    }
+}
+
+impl Peers for ClusterView {
+    fn serving(&self, platform: &str, target: &Target) -> Vec<Peer> {
+        let (role, me) = &self.0.me;
+        let peer = |role: Role, id: &InstanceId| Peer { instance: id.as_str().into(), topic: role.topic(id) };
+        if platform == self.0.gateway {
+            let Audience::User(user) = target else { return Vec::new() };
+            let others = |id: &InstanceId| *role != Role::ApiGateway || id != me;
+            let gateways = self.gateways_of(user);
+            return gateways.iter().filter(|id| others(id)).map(|id| peer(Role::ApiGateway, id)).collect();
+        }
+        let mut found: Vec<(u64, InstanceId)> = self
+            .living()
+            .values()
+            .filter(|(_, presented)| presented.serves(platform, target))
+            .filter_map(|(_, presented)| InstanceId::parse(&presented.instance).ok())
+            .filter(|id| *role != Role::IngressEgress || id != me)
+            .map(|id| (rank(id.as_str(), target), id))
+            .collect();
+        // Every dispatcher finds the same order, and channels are spread over those that serve them.
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.as_str().cmp(b.1.as_str())));
+        found.iter().map(|(_, id)| peer(Role::IngressEgress, id)).collect()
+    }
+
+    fn is_connected(&self, user: &str) -> bool {
+        !self.gateways_of(user).is_empty()
+    }
+
+    fn are_there(&self) -> bool {
+        let (role, me) = &self.0.me;
+        let own = lease_key(*role, me);
+        self.living().keys().any(|key| Some(key) != own.as_ref())
+    }
+
+    fn changes(&self) -> BoxStream<'static, PeerChange> {
+        stream::unfold(self.0.changes.subscribe(), |mut changes| async move {
+            match changes.recv().await {
+                Ok(change) => Some((change, changes)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((PeerChange::Any, changes)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        })
+        .boxed()
+    }
+}
+
+/// A number by which every instance puts the same instances in the same order for a target.
+fn rank(instance: &str, target: &Target) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (instance, target).hash(&mut hasher);
+    hasher.finish()
+}
+
+// === impl Presence ===
+
+impl Presence {
+    /// Takes in a change; gives the user whom it is about.
+    fn take(&mut self, change: &Change) -> Option<Arc<str>> {
+        let (key, connected) = match change {
+            Change::Set(key, entry) => (key, Some(&entry.value)),
+            Change::Removed(key) => (key, None),
+            Change::Current => return None,
+        };
+        let (user, instance) = key.as_str().split_once('.')?;
+        let user: Arc<str> = Key::unhex(user)?.into();
+        let epoch = connected.and_then(|value| epoch_of(value));
+        let at = self.by_user.entry(user.clone()).or_default();
+        at.retain(|connected| &*connected.instance != instance);
+        at.extend(epoch.map(|epoch| Connected { instance: instance.into(), epoch }));
+        if at.is_empty() {
+            self.by_user.remove(&user);
+        }
+        Some(user)
+    }
+}
+
+/// What a presence key's value says.
+fn epoch_of(value: &[u8]) -> Option<Arc<str>> {
+    #[derive(serde::Deserialize)]
+    struct Value {
+        epoch: String,
+    }
+    serde_json::from_slice::<Value>(value).ok().map(|value| value.epoch.into())
+}
