@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use crate::Key;
+
 /// What went wrong, and so whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -44,6 +46,16 @@ impl StateError {
         self.message = format!("{}: {source}", self.message);
         self.source = Some(source);
         self
+    }
+
+    /// Somebody else's write stands there.
+    pub fn conflict(key: &Key) -> Self {
+        Self::new(StateErrorKind::Conflict, format!("something else than expected stands under {key}"))
+    }
+
+    /// No connection, or stopping; nothing was done.
+    pub fn closed(message: impl Into<String>) -> Self {
+        Self::new(StateErrorKind::Closed, message)
     }
 
     /// What went wrong.

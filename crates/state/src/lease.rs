@@ -69,7 +69,8 @@ impl LeaseTimes {
 // === impl Lease ===
 
 impl Lease {
-    /// The lease under this key.
+    /// The lease under this key. Values have to name their holder and its life (an epoch, a random
+    /// number): by its value a write whose answer was lost is known again.
     pub fn new(
         state: Arc<dyn State>,
         runtime: Runtime,
@@ -97,6 +98,7 @@ impl Lease {
     async fn wait_for(mut self, is_ours: impl Fn(&Entry) -> bool) -> Held {
         let mut backoff = Backoff::new(FIRST_RETRY, self.times.renew);
         let mut seen: Option<(Revision, Instant)> = None;
+        let mut tried: Option<Bytes> = None;
         loop {
             let asked_at = self.now();
             let wait = match self.state.get(Space::Leases, &self.key).await {
@@ -108,7 +110,9 @@ impl Lease {
                     backoff.reset();
                     let expected = match &entry {
                         None => Some(Expected::Absent),
-                        Some(entry) if is_ours(entry) => Some(Expected::At(entry.revision)),
+                        Some(entry) if is_ours(entry) || tried.as_ref() == Some(&entry.value) => {
+                            Some(Expected::At(entry.revision))
+                        }
                         Some(entry) => match seen {
                             Some((revision, since)) if revision == entry.revision => {
                                 let unchanged = asked_at.saturating_duration_since(since);
@@ -123,14 +127,15 @@ impl Lease {
                     if let Some(expected) = expected {
                         let written_at = self.now();
                         let value = self.value.borrow_and_update().clone();
-                        match self.state.put(Space::Leases, &self.key, value, expected).await {
+                        match self.state.put(Space::Leases, &self.key, value.clone(), expected).await {
                             Ok(revision) => {
                                 info!(event = "state.lease_held", key = %self.key, "lease held");
                                 let fence = Fence::until(written_at + self.times.trusted());
                                 return Held { lease: self, revision, fence, written_at };
                             }
-                            // Perhaps it was done: then it stands there, and is waited out as any other.
                             Err(error) => {
+                                // Perhaps it was done all the same, and is seen to be ours next time.
+                                tried = Some(value);
                                 debug!(event = "state.lease_not_had", key = %self.key, reason = %error, "not written");
                             }
                         }
@@ -193,8 +198,16 @@ impl Held {
     }
 
     async fn give_up(&self) {
-        let Lease { state, key, .. } = &self.lease;
-        match state.remove(Space::Leases, key, Expected::At(self.revision)).await {
+        let Lease { state, key, value, .. } = &self.lease;
+        let mut removed = state.remove(Space::Leases, key, Expected::At(self.revision)).await;
+        // A renewal that was under way may have been done.
+        if removed.as_ref().is_err_and(StateError::is_conflict)
+            && let Ok(Some(entry)) = state.get(Space::Leases, key).await
+            && entry.value == *value.borrow()
+        {
+            removed = state.remove(Space::Leases, key, Expected::At(entry.revision)).await;
+        }
+        match removed {
             Ok(()) => info!(event = "state.lease_given_up", key = %key, "lease given up"),
             Err(error) => {
                 debug!(event = "state.lease_left", key = %key, reason = %error, "it ends by itself");
@@ -212,42 +225,58 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// Writes it again, for as long as it is held.
+/// What came of one try to renew.
+enum Tried {
+    Written(Revision),
+    /// An earlier try had been done, though its answer was lost.
+    WasWritten(Revision),
+    Taken,
+    Failed(StateError),
+}
+
+/// Writes it again, for as long as it is held. All tries write one value, so that it is known again.
 async fn renew(lease: &mut Lease, fence: &Fence, mut known: Revision) -> Result<(Revision, Instant), Lost> {
+    let value = lease.value.borrow_and_update().clone();
     let mut backoff = Backoff::new(FIRST_RETRY, lease.times.renew / 2);
     loop {
         let begun = lease.now();
         let Some(end) = fence.end(begun).filter(|end| *end > begun) else { return Err(Lost::Expired) };
-        let value = lease.value.borrow_and_update().clone();
-        let written = lease.state.put(Space::Leases, &lease.key, value.clone(), Expected::At(known));
-        let error = match tokio::time::timeout_at(end.into(), written).await {
-            Err(_) => return Err(Lost::Expired),
-            Ok(Ok(revision)) => {
+        let tried = tokio::time::timeout_at(end.into(), try_once(lease, &value, known));
+        match tried.await.map_err(|_| Lost::Expired)? {
+            Tried::Written(revision) => {
                 let is_ours = fence.extend(begun + lease.times.trusted(), lease.now());
                 return if is_ours { Ok((revision, begun)) } else { Err(Lost::Expired) };
             }
-            Ok(Err(error)) => error,
-        };
-        if error.is_conflict() {
-            // A write of ours whose answer was lost stands there too.
-            match lease.state.get(Space::Leases, &lease.key).await {
-                Ok(Some(entry)) if entry.value == value && entry.revision > known => {
-                    known = entry.revision;
-                    continue;
-                }
-                Ok(_) => return Err(Lost::Taken),
-                Err(unread) => note(lease, &unread),
+            Tried::WasWritten(revision) => {
+                known = revision;
+                continue;
             }
-        } else {
-            note(lease, &error);
+            Tried::Taken => return Err(Lost::Taken),
+            Tried::Failed(error) => {
+                debug!(event = "state.lease_not_renewed", key = %lease.key, reason = %error, "not renewed yet");
+            }
         }
         let wait = tokio::time::sleep(backoff.next(&*lease.runtime.entropy));
-        if tokio::time::timeout_at(end.into(), wait).await.is_err() {
-            return Err(Lost::Expired);
-        }
+        tokio::time::timeout_at(end.into(), wait).await.map_err(|_| Lost::Expired)?;
     }
 }
 
-fn note(lease: &Lease, error: &StateError) {
-    debug!(event = "state.lease_not_renewed", key = %lease.key, reason = %error, "not renewed yet");
+async fn try_once(lease: &Lease, value: &Bytes, known: Revision) -> Tried {
+    let (state, key) = (&lease.state, &lease.key);
+    let error = match state.put(Space::Leases, key, value.clone(), Expected::At(known)).await {
+        Ok(revision) => return Tried::Written(revision),
+        Err(error) => error,
+    };
+    if !error.is_conflict() {
+        return Tried::Failed(error);
+    }
+    match state.get(Space::Leases, key).await {
+        Ok(Some(entry)) if entry.value == *value && entry.revision > known => {
+            Tried::WasWritten(entry.revision)
+        }
+        // A write that is under way at the servers conflicts before it can be read.
+        Ok(Some(entry)) if entry.revision == known => Tried::Failed(error),
+        Ok(_) => Tried::Taken,
+        Err(unread) => Tried::Failed(unread),
+    }
 }

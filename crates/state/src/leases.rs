@@ -45,7 +45,9 @@ impl LeaseView {
             let mut observer = self.lock();
             match heard {
                 Heard::Begun(entries) => {
-                    for (key, entry) in entries {
+                    // What was given up while nobody watched is gone.
+                    observer.keep_only(|key| entries.contains_key(key));
+                    for (key, (entry, _)) in entries {
                         observer.saw(key, entry.revision, now);
                     }
                     observer.begun(now);

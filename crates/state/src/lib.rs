@@ -14,7 +14,8 @@
 //! * **Watching.** A watch tells what there is, then [`Change::Current`], then every change of a key in
 //!   the order of revisions; several changes of one key may come as the last one. It ends when the
 //!   connection does. A watch is a hint: who has to be sure reads.
-//! * **Bounds.** A key has at most [`Key::MAX_LEN`] characters, a value [`MAX_VALUE_BYTES`].
+//! * **Bounds.** A key has at most [`Key::MAX_LEN`] characters, a value [`MAX_VALUE_BYTES`], a space
+//!   [`Space::max_bytes`]; what is over that is refused, and changes nothing.
 //!
 //! Leases ([`Lease`], [`LeaseView`]) are built on that, and on nothing else: a holder renews its key, and
 //! who watches takes it for dead when its revision has not changed for the lease's time, measured on the
@@ -30,6 +31,7 @@ mod mirror;
 mod observer;
 mod space;
 mod state;
+mod table;
 
 pub use error::{StateError, StateErrorKind};
 pub use key::{InvalidKey, Key};
@@ -38,8 +40,9 @@ pub use leases::{LeaseView, Liveness};
 pub use memory::{MemoryState, MemoryStateStore};
 pub use mirror::Mirror;
 pub use observer::Observer;
-pub use space::Space;
+pub use space::{Space, entry_bytes};
 pub use state::{Change, Changes, Entry, Expected, Revision, State};
+pub use table::{Table, TableChanges, check_size};
 
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatbus_runtime::{Backoff, Runtime};
 use tokio::sync::watch;
@@ -25,15 +25,18 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Copy {
-    entries: BTreeMap<Key, Entry>,
+    entries: Told,
     is_current: bool,
 }
+
+/// Entries, and when each was told.
+pub(crate) type Told = BTreeMap<Key, (Entry, Instant)>;
 
 /// What happened to a mirror, for who follows it while it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
     /// A watch began: this is all there is.
-    Begun(&'a BTreeMap<Key, Entry>),
+    Begun(&'a Told),
     /// A change.
     Changed(&'a Change),
     /// The watch broke.
@@ -64,10 +67,9 @@ impl Mirror {
             loop {
                 match state.watch(self.0.space).await {
                     Ok(mut changes) => {
-                        self.watched(&mut *changes, &mut tell, &mut backoff).await;
-                        self.lock().is_current = false;
+                        self.watched(&mut *changes, runtime, &mut tell, &mut backoff).await;
+                        self.broken();
                         tell(Heard::Broken);
-                        self.0.changed.send_modify(|version| *version += 1);
                     }
                     Err(error) => {
                         debug!(event = "state.unwatched", space = self.0.space.name(), reason = %error, "no watch yet");
@@ -80,18 +82,32 @@ impl Mirror {
             () = runtime.stop.cancelled() => {}
             () = watching => {}
         }
+        self.broken();
+        tell(Heard::Broken);
     }
 
     async fn watched(
         &self,
         changes: &mut dyn Changes,
+        runtime: &Runtime,
         tell: &mut impl FnMut(Heard<'_>),
         backoff: &mut Backoff,
     ) {
-        let mut first = Some(BTreeMap::new());
-        while let Some(change) = changes.next().await {
+        let now = || runtime.clock.instant();
+        let mut sweep = std::pin::pin!(tokio::time::sleep(self.sweep_every()));
+        let mut first = Some(Told::new());
+        loop {
+            let change = tokio::select! {
+                change = changes.next() => change,
+                () = &mut sweep => {
+                    sweep.set(tokio::time::sleep(self.sweep_every()));
+                    self.sweep(now(), tell);
+                    continue;
+                }
+            };
+            let Some(change) = change else { return };
             match (&mut first, change) {
-                (Some(entries), Change::Set(key, entry)) => drop(entries.insert(key, entry)),
+                (Some(entries), Change::Set(key, entry)) => drop(entries.insert(key, (entry, now()))),
                 (Some(entries), Change::Removed(key)) => drop(entries.remove(&key)),
                 (Some(entries), Change::Current) => {
                     let entries = std::mem::take(entries);
@@ -103,7 +119,7 @@ impl Mirror {
                 (None, change) => {
                     tell(Heard::Changed(&change));
                     match change {
-                        Change::Set(key, entry) => drop(self.lock().entries.insert(key, entry)),
+                        Change::Set(key, entry) => drop(self.lock().entries.insert(key, (entry, now()))),
                         Change::Removed(key) => drop(self.lock().entries.remove(&key)),
                         Change::Current => {}
                     }
@@ -113,6 +129,34 @@ impl Mirror {
                 self.0.changed.send_modify(|version| *version += 1);
             }
         }
+    }
+
+    /// What is told stays in the copy for at most a quarter longer than its time to live. The watch
+    /// says nothing of what the state forgets, and copies of every lease there ever was would pile up.
+    fn sweep_every(&self) -> Duration {
+        const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        self.0.space.ttl().map_or(A_DAY, |ttl| ttl / 4)
+    }
+
+    fn sweep(&self, now: Instant, tell: &mut impl FnMut(Heard<'_>)) {
+        let Some(ttl) = self.0.space.ttl() else { return };
+        let mut gone = Vec::new();
+        self.lock().entries.retain(|key, (_, told)| {
+            let stays = now.saturating_duration_since(*told) < ttl;
+            if !stays {
+                gone.push(key.clone());
+            }
+            stays
+        });
+        for key in gone {
+            tell(Heard::Changed(&Change::Removed(key)));
+            self.0.changed.send_modify(|version| *version += 1);
+        }
+    }
+
+    fn broken(&self) {
+        self.lock().is_current = false;
+        self.0.changed.send_modify(|version| *version += 1);
     }
 
     /// Whether the watch is unbroken, and told all there is.
@@ -127,7 +171,7 @@ impl Mirror {
 
     /// What stands under a key.
     pub fn get(&self, key: &Key) -> Option<Entry> {
-        self.lock().entries.get(key).cloned()
+        self.lock().entries.get(key).map(|(entry, _)| entry.clone())
     }
 
     /// The entries whose keys are under `prefix`, by key.
@@ -137,13 +181,13 @@ impl Mirror {
         // Keys under the prefix may have others between them: `a`, `a-b`, `a.c`.
         from.take_while(|(key, _)| key.as_str().starts_with(prefix.as_str()))
             .filter(|(key, _)| key.is_under(prefix))
-            .map(|(key, entry)| (key.clone(), entry.clone()))
+            .map(|(key, (entry, _))| (key.clone(), entry.clone()))
             .collect()
     }
 
     /// All entries, by key.
     pub fn all(&self) -> Vec<(Key, Entry)> {
-        self.lock().entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
+        self.lock().entries.iter().map(|(key, (entry, _))| (key.clone(), entry.clone())).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Copy> {

@@ -49,6 +49,11 @@ impl Observer {
         self.seen.remove(key);
     }
 
+    /// All that stands there now: what is not among it is gone.
+    pub fn keep_only(&mut self, is_there: impl Fn(&Key) -> bool) {
+        self.seen.retain(|key, _| is_there(key));
+    }
+
     /// Whether the holder may still act on its lease. True while in doubt.
     pub fn may_live(&self, key: &Key, now: Instant) -> bool {
         let Some(since) = self.since else { return true };
@@ -98,6 +103,9 @@ mod tests {
         assert!(observer.may_live(&b, at(1000)));
         observer.begun(at(1000));
         assert!(observer.may_live(&b, at(1014)) && !observer.may_live(&b, at(1015)));
+        observer.saw(&a, Revision(4), at(1010));
+        observer.keep_only(|key| *key == b);
+        assert!(!observer.lives(&a, at(1011)), "it was given up during a break");
         observer.gone(&a);
         assert!(!observer.lives(&a, at(24)));
     }

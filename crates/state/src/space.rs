@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Key;
+
 /// A set of keys that are of one kind and live equally long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Space {
@@ -47,8 +49,27 @@ impl Space {
         }
     }
 
+    /// How many bytes of entries it holds before it refuses more; an entry counts as its key, its value
+    /// and what goes with them ([`entry_bytes`]). Far above what hundreds of instances and a million users
+    /// need, so that it is reached by a mistake only.
+    pub fn max_bytes(self) -> u64 {
+        const MIB: u64 = 1024 * 1024;
+        match self {
+            Self::Leases | Self::Budgets => 64 * MIB,
+            Self::Presence | Self::Tokens => 256 * MIB,
+            Self::Ledger => 512 * MIB,
+        }
+    }
+
     /// Whether entries outlive the last process. The others say what lives, and so mean nothing then.
     pub fn is_durable(self) -> bool {
         matches!(self, Self::Tokens | Self::Ledger)
     }
+}
+
+/// What an entry counts for in [`Space::max_bytes`].
+pub fn entry_bytes(key: &Key, value: &[u8]) -> u64 {
+    /// Revision, time and the map's own.
+    const BESIDE: usize = 128;
+    u64::try_from(key.as_str().len() + value.len() + BESIDE).unwrap_or(u64::MAX)
 }
