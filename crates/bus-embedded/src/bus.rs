@@ -1,5 +1,6 @@
 //! The driver: opens, hands work to the threads, closes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +9,9 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use chatbus_bus::{
     Bus, BusError, BusErrorKind, BusStatus, Consumer, DeadLettering, Lag, Message, Publish, Receipt, Record,
-    Records, Scan, Subscription,
+    Records, Scan, Subscription, Waiting, limits,
 };
-use chatbus_event::{Timestamp, Topic};
+use chatbus_event::{Family, Timestamp, Topic};
 use chatbus_runtime::Runtime;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -136,13 +137,17 @@ impl EmbeddedBus {
         self.shared.begin_close("killed");
         self.threads.ended().await;
     }
+}
 
-    async fn declared(&self, subscriptions: &[Subscription]) -> Result<Vec<Arc<Group>>, BusError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Declare { subscriptions: subscriptions.to_vec(), reply };
-        self.shared.writes.push_bounded_elsewhere(command).map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
-    }
+/// Has the writer make what groups are missing.
+pub(crate) async fn declared(
+    shared: &Shared,
+    subscriptions: Vec<Subscription>,
+) -> Result<Vec<Arc<Group>>, BusError> {
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Declare { subscriptions, reply };
+    shared.writes.push_bounded_elsewhere(command).map_err(|_| closed())?;
+    answer.await.unwrap_or_else(|_| Err(closed()))
 }
 
 /// A connection that leaves tidying up to the writer's, which is closed last.
@@ -192,14 +197,14 @@ impl Publish for EmbeddedBus {
 #[async_trait]
 impl Bus for EmbeddedBus {
     async fn declare(&self, subscriptions: &[Subscription]) -> Result<(), BusError> {
-        self.declared(subscriptions).await.map(drop)
+        declared(&self.shared, subscriptions.to_vec()).await.map(drop)
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
-        let groups = self.declared(std::slice::from_ref(&subscription)).await?;
+        let groups = declared(&self.shared, vec![subscription.clone()]).await?;
         let group = groups.into_iter().next().ok_or_else(closed)?;
         let (shared, threads) = (Arc::clone(&self.shared), Arc::clone(&self.threads));
-        Ok(Box::new(EmbeddedConsumer::new(shared, group, subscription.max_in_flight, threads)))
+        Ok(Box::new(EmbeddedConsumer::new(shared, group, subscription, threads)))
     }
 
     async fn scan(&self, scan: Scan) -> Result<Box<dyn Records>, BusError> {
@@ -241,6 +246,30 @@ impl Bus for EmbeddedBus {
             lost: standing.lost,
         };
         Ok(groups.iter().zip(standings).zip(ages).map(lag).collect())
+    }
+
+    async fn waiting(&self, family: Family) -> Result<Vec<Waiting>, BusError> {
+        if !crate::family::holds(family) {
+            return Ok(Vec::new());
+        }
+        let counts = ask(&self.shared, |reply| Read::Counts { family, reply }).await?;
+        let entry = |(topic, messages): (Topic, u64)| {
+            (topic.clone(), Waiting { topic, messages, groups: Vec::new() })
+        };
+        let mut waiting: BTreeMap<Topic, Waiting> = counts.into_iter().map(entry).collect();
+        for group in self.shared.groups().iter().filter(|group| group.family == family) {
+            let none = || Waiting { topic: group.topic.clone(), messages: 0, groups: Vec::new() };
+            let name = group.lock().name.clone();
+            waiting.entry(group.topic.clone()).or_insert_with(none).groups.push(name);
+        }
+        Ok(waiting.into_values().take(limits::MAX_WAITING).collect())
+    }
+
+    async fn delete_group(&self, topic: &Topic, group: &chatbus_bus::Group) -> Result<(), BusError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::DeleteGroup { topic: topic.clone(), name: group.clone(), reply };
+        self.shared.writes.push_bounded_elsewhere(command).map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     async fn close(&self) {

@@ -94,6 +94,13 @@ impl Work<'_> {
 
     fn one(&mut self, command: &Command, done: &mut Done) -> rusqlite::Result<Answer> {
         match command {
+            // What members of a deleted group say comes too late: the message is the next group's, and
+            // so may the number be by which the tables know the group.
+            Command::Settle { group, .. } | Command::Claim { group, .. } | Command::Gone { group, .. }
+                if group.lock().is_deleted() =>
+            {
+                Ok(Answer::Done)
+            }
             Command::Publish { topic, message, .. } => self.publish(topic, message, done),
             Command::Settle { group, seq, how, .. } => {
                 self.settle(group, *seq, *how, done)?;
@@ -125,8 +132,8 @@ impl Work<'_> {
                 self.remove(topic, *seq, done)?;
                 Ok(Answer::Done)
             }
-            // Declared in a transaction of its own.
-            Command::Declare { .. } => Ok(Answer::Done),
+            // Each in a transaction of its own.
+            Command::Declare { .. } | Command::DeleteGroup { .. } => Ok(Answer::Done),
         }
     }
 

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chatbus_bus::{BusError, Consumer, Delivery, Settler};
+use chatbus_bus::{BusError, Consumer, Delivery, Settler, Subscription, limits};
 use tokio::sync::{Notify, oneshot};
 
-use crate::bus::Threads;
+use crate::bus::{Threads, declared};
 use crate::error::closed;
+use crate::family;
 use crate::group::{Group, Taken, Taking};
 use crate::shared::{Command, Read, Settle, Shared};
+
+/// How often a member whose group was deleted looks whether another has the topic.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// One member. Cancelling `next` loses nothing: a message is taken only when it is returned.
 pub(crate) struct EmbeddedConsumer {
@@ -19,6 +23,11 @@ pub(crate) struct EmbeddedConsumer {
     group: Arc<Group>,
     member: u64,
     notify: Arc<Notify>,
+    subscription: Subscription,
+    /// Since when nobody has had the topic, while the group is gone.
+    free_since: Option<Instant>,
+    /// Whether it was said that the group is gone.
+    told: bool,
     /// A member keeps the bus open.
     _threads: Arc<Threads>,
 }
@@ -34,10 +43,62 @@ struct EmbeddedSettler {
 // === impl EmbeddedConsumer ===
 
 impl EmbeddedConsumer {
-    pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, max: usize, threads: Arc<Threads>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        group: Arc<Group>,
+        subscription: Subscription,
+        threads: Arc<Threads>,
+    ) -> Self {
         let notify = Arc::new(Notify::new());
-        let member = group.lock().join(max, Arc::clone(&notify));
-        Self { shared, group, member, notify, _threads: threads }
+        let member = group.lock().join(subscription.max_in_flight, Arc::clone(&notify));
+        Self { shared, group, member, notify, subscription, free_since: None, told: false, _threads: threads }
+    }
+
+    /// The group was deleted: joins the one that is there under its name now, makes one where the topic
+    /// has been free for long enough, or rests a while.
+    async fn rejoin(&mut self, now: Instant) {
+        let Subscription { topic, group: name, max_in_flight } = &self.subscription;
+        let (mut same, mut another) = (None, false);
+        for group in self.shared.groups().into_iter().filter(|group| group.topic == *topic) {
+            let is_same = group.lock().name == *name;
+            another |= !is_same;
+            same = same.or(is_same.then_some(group));
+        }
+        if let Some(group) = same {
+            self.group.lock().leave(self.member);
+            self.member = group.lock().join(*max_in_flight, Arc::clone(&self.notify));
+            self.group = group;
+            (self.free_since, self.told) = (None, false);
+            return;
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                event = "bus.group_unavailable",
+                topic = topic.family().label(),
+                group = %name,
+                reason = "deleted",
+                "a group is gone; its member waits until it can be had again"
+            );
+        }
+        if another && family::holds(topic.family()) {
+            self.free_since = None;
+        } else if now.saturating_duration_since(*self.free_since.get_or_insert(now)) >= limits::RECLAIM_AFTER
+        {
+            match declared(&self.shared, vec![self.subscription.clone()]).await {
+                // It is joined at the next look.
+                Ok(_) => return,
+                Err(error) => tracing::debug!(
+                    event = "bus.group_unavailable",
+                    group = %name,
+                    reason = %error,
+                    "a group is still not to be had"
+                ),
+            }
+        }
+        tokio::select! {
+            () = self.shared.closing.cancelled() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
     }
 
     fn deliver(&self, taking: Taking) -> Delivery {
@@ -75,6 +136,10 @@ impl Consumer for EmbeddedConsumer {
                     None
                 }
                 Taken::Wait(until) => until,
+                Taken::Deleted => {
+                    self.rejoin(now).await;
+                    continue;
+                }
             };
             match until {
                 None => self.notify.notified().await,

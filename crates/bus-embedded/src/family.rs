@@ -29,6 +29,8 @@ pub(crate) struct FamilySql {
     pub(crate) first_at: String,
     /// Place and size of one message of topic `?2`.
     pub(crate) size: String,
+    /// How many messages each topic has, by subject, and of how many topics: `?1`.
+    pub(crate) counts: String,
 }
 
 /// The part of a table's name, and the value of `topic.family`.
@@ -98,6 +100,11 @@ impl FamilySql {
             ),
             first_at: format!("SELECT at FROM {table} WHERE topic = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1"),
             size: format!("SELECT {size} FROM {table} WHERE seq = ?1 AND topic = ?2"),
+            counts: format!(
+                "SELECT topic.subject, held.messages FROM \
+                   (SELECT topic, count(*) AS messages FROM {table} GROUP BY topic LIMIT ?1) AS held \
+                 JOIN topic ON topic.id = held.topic"
+            ),
         }
     }
 }

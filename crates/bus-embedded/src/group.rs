@@ -113,6 +113,8 @@ pub(crate) struct GroupState {
     read_not_before: Option<Instant>,
     members: BTreeMap<u64, Member>,
     next_member: u64,
+    /// It is in the tables no more; whatever its members do has no effect.
+    deleted: bool,
 }
 
 /// A message ready to be handed out.
@@ -171,6 +173,8 @@ pub(crate) enum Taken {
     Record(Claim),
     /// Wait to be notified, at most until then.
     Wait(Option<Instant>),
+    /// The group was deleted.
+    Deleted,
 }
 
 /// One message handed out.
@@ -261,6 +265,7 @@ impl GroupState {
             read_not_before: None,
             members: BTreeMap::new(),
             next_member: 0,
+            deleted: false,
         };
         for row in stored.unsettled {
             if row.seq > state.handed {
@@ -331,6 +336,18 @@ impl GroupState {
         }
     }
 
+    /// It is gone from the tables. What was ready or held is the next group's, who reads it anew.
+    pub(crate) fn delete(&mut self) {
+        self.deleted = true;
+        self.ready.clear();
+        self.again.clear();
+        self.wake_all();
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
     /// Wakes every member that could take something.
     pub(crate) fn wake(&self) {
         for member in self.members.values().filter(|m| m.held < m.max) {
@@ -338,7 +355,7 @@ impl GroupState {
         }
     }
 
-    /// Wakes every member, because the bus closes.
+    /// Wakes every member, because the bus closes or the group is deleted.
     pub(crate) fn wake_all(&self) {
         for member in self.members.values() {
             member.notify.notify_one();

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chatbus_bus::{Record, ScanFrom};
-use chatbus_event::Topic;
+use chatbus_bus::{Record, ScanFrom, limits};
+use chatbus_event::{Family, Topic};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{bus_error, closed};
@@ -64,6 +64,9 @@ impl Reader {
                 let ages: Result<Vec<_>, _> =
                     firsts.iter().map(|(group, first)| self.age(group, *first)).collect();
                 drop(reply.send(ages.map_err(|e| bus_error("read the age of messages", &e))));
+            }
+            Read::Counts { family, reply } => {
+                drop(reply.send(self.counts(family).map_err(|e| bus_error("count messages", &e))));
             }
         }
     }
@@ -185,6 +188,21 @@ impl Reader {
         };
         let read = table::read(&self.db, &mut self.names, &self.shared.prefix, place.family, topic, range)?;
         Ok(read.0.into_iter().map(|(record, _)| record).collect())
+    }
+
+    fn counts(&self, family: Family) -> rusqlite::Result<Vec<(Topic, u64)>> {
+        let mut statement = self.db.prepare_cached(&family::sql(family).counts)?;
+        let mut rows = statement.query([to_sql(limits::MAX_WAITING as u64)])?;
+        let mut counts = Vec::new();
+        while let Some(row) = rows.next()? {
+            let subject: String = row.get(0)?;
+            // The tables hold nothing else unless somebody wrote into them.
+            match self.shared.prefix.topic(&subject) {
+                Some(topic) => counts.push((topic, from_sql(row.get(1)?))),
+                None => tracing::debug!(event = "bus.topic_unknown", "a subject in the tables is no topic"),
+            }
+        }
+        Ok(counts)
     }
 
     fn age(&self, group: &Group, first: u64) -> rusqlite::Result<Option<i64>> {

@@ -148,6 +148,7 @@ mod tests {
                 &sql.last_topic,
                 &sql.first_at,
                 &sql.size,
+                &sql.counts,
             ] {
                 connection.prepare(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             }

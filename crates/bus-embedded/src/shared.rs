@@ -67,6 +67,11 @@ pub(crate) enum Command {
         subscriptions: Vec<Subscription>,
         reply: Reply<Vec<Arc<Group>>>,
     },
+    DeleteGroup {
+        topic: Topic,
+        name: chatbus_bus::Group,
+        reply: Reply<()>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +108,11 @@ pub(crate) enum Read {
     Ages {
         firsts: Vec<(Arc<Group>, u64)>,
         reply: Reply<Vec<Option<i64>>>,
+    },
+    /// The topics of a family that have messages, and how many.
+    Counts {
+        family: Family,
+        reply: Reply<Vec<(Topic, u64)>>,
     },
 }
 
@@ -146,6 +156,11 @@ impl Shared {
 
     pub(crate) fn add_group(&self, group: Arc<Group>) {
         self.groups.write().unwrap_or_else(PoisonError::into_inner).push(group);
+    }
+
+    pub(crate) fn remove_group(&self, group: &Arc<Group>) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.retain(|known| !Arc::ptr_eq(known, group));
     }
 
     /// Takes nothing more; members and followers end. What was accepted is still done.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chatbus_bus::{BusError, BusErrorKind, Group as GroupName, Record, Stored, Subscription};
-use chatbus_event::Timestamp;
+use chatbus_event::{Timestamp, Topic};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -168,15 +168,21 @@ impl Writer {
                 "more messages came within the dedupe window than ids are remembered"
             );
         }
-        // A group must not get what was published before it was declared, in the same commit or not.
+        // A group must not get what was published before it was declared, in the same commit or not;
+        // and what was settled before a group is deleted is settled.
         let mut group = Vec::with_capacity(commands.len());
         for command in commands.drain(..) {
-            if let Command::Declare { subscriptions, reply } = command {
-                self.commit(std::mem::take(&mut group));
-                // Nobody waits for the answer any more: nothing is lost, the groups are there.
-                drop(reply.send(self.declare(&subscriptions)));
-            } else {
-                group.push(command);
+            match command {
+                Command::Declare { subscriptions, reply } => {
+                    self.commit(std::mem::take(&mut group));
+                    // Nobody waits for the answer any more: nothing is lost, the groups are there.
+                    drop(reply.send(self.declare(&subscriptions)));
+                }
+                Command::DeleteGroup { topic, name, reply } => {
+                    self.commit(std::mem::take(&mut group));
+                    answer_with(reply, self.delete_group(&topic, &name));
+                }
+                command => group.push(command),
             }
         }
         self.commit(group);
@@ -341,7 +347,9 @@ impl Writer {
                 answer_with(reply, Err(why()));
             }
             Command::Claim { group, claim } => group.lock().claimed(&claim, false),
-            Command::Remove { reply, .. } => answer_with(reply, Err(why())),
+            Command::Remove { reply, .. } | Command::DeleteGroup { reply, .. } => {
+                answer_with(reply, Err(why()));
+            }
             Command::Declare { reply, .. } => answer_with(reply, Err(why())),
             Command::Gone { .. } => {}
         }
@@ -371,7 +379,7 @@ impl Writer {
         {
             let owner = owner.lock().name.clone();
             let why = format!("joining {topic} as {name}: it is read by {owner}, and a queue has one group");
-            return Err(BusError::new(BusErrorKind::Misconfigured, why));
+            return Err(BusError::new(BusErrorKind::Refused, why));
         }
         self.topics.begin();
         match self.insert_group(wanted, name, holds) {
@@ -390,6 +398,28 @@ impl Writer {
                 Err(bus_error("declare a group", &error))
             }
         }
+    }
+
+    fn delete_group(&mut self, topic: &Topic, name: &GroupName) -> Result<(), BusError> {
+        let Some(at) = self.topics.find(topic) else { return Ok(()) };
+        let of_name = |group: &Arc<Group>| group.lock().name == *name;
+        let Some(place) = self.topics.get(at).groups.iter().position(of_name) else { return Ok(()) };
+        let group = Arc::clone(&self.topics.get(at).groups[place]);
+        if let Err(error) = self.delete_rows(group.id) {
+            self.failed(&error);
+            return Err(bus_error("delete a group", &error));
+        }
+        self.topics.get_mut(at).groups.remove(place);
+        self.shared.remove_group(&group);
+        group.lock().delete();
+        Ok(())
+    }
+
+    fn delete_rows(&self, group: i64) -> rusqlite::Result<()> {
+        let tx = self.db.unchecked_transaction()?;
+        tx.execute("DELETE FROM unsettled WHERE consumer_group = ?1", [group])?;
+        tx.execute("DELETE FROM consumer_group WHERE id = ?1", [group])?;
+        tx.commit()
     }
 
     fn insert_group(

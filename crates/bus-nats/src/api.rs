@@ -1,5 +1,6 @@
 //! JetStream's API: JSON questions and answers over one session.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -39,6 +40,9 @@ pub(crate) struct StreamState {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ConsumerInfo {
     pub(crate) name: String,
+    /// When it was made, to tell it from one of the same name that was there before.
+    #[serde(default)]
+    pub(crate) created: String,
     pub(crate) config: Settings,
     pub(crate) delivered: Position,
     pub(crate) ack_floor: Position,
@@ -95,6 +99,28 @@ struct RawMessage {
     #[serde(default)]
     data: String,
     time: String,
+}
+
+#[derive(Deserialize)]
+struct NamesPage {
+    #[serde(default)]
+    total: usize,
+    #[serde(default)]
+    consumers: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct SubjectsPage {
+    #[serde(default)]
+    total: usize,
+    state: SubjectsState,
+}
+
+#[derive(Deserialize)]
+struct SubjectsState {
+    /// Left out where there are none.
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Deserialize)]
@@ -178,6 +204,57 @@ pub(crate) async fn consumers(session: &Session, stream: &str) -> Result<Vec<Con
             return Ok(all);
         }
     }
+}
+
+/// The names of a stream's consumers, so many at most; none when the stream is not there.
+pub(crate) async fn consumer_names(
+    session: &Session,
+    stream: &str,
+    max: usize,
+) -> Result<Vec<String>, BusError> {
+    let mut all = Vec::new();
+    loop {
+        let question = json!({ "offset": all.len() });
+        let answer = ask(session, &format!("CONSUMER.NAMES.{stream}"), &question).await?;
+        let Some(page) = found::<NamesPage>(answer, stream)? else { return Ok(all) };
+        let came = page.consumers.unwrap_or_default();
+        let done = came.is_empty();
+        all.extend(came);
+        if done || all.len() >= page.total || all.len() >= max {
+            all.truncate(max);
+            return Ok(all);
+        }
+    }
+}
+
+/// The subjects a stream holds messages of, so many at most, each with how many it holds; none when
+/// the stream is not there.
+pub(crate) async fn subjects(
+    session: &Session,
+    stream: &str,
+    max: usize,
+) -> Result<BTreeMap<String, u64>, BusError> {
+    let mut all = BTreeMap::new();
+    // Counted apart: a subject may come or go between two pages, and so come twice.
+    let mut offset = 0;
+    loop {
+        let question = json!({ "subjects_filter": ">", "offset": offset });
+        let answer = ask(session, &format!("STREAM.INFO.{stream}"), &question).await?;
+        let Some(page) = found::<SubjectsPage>(answer, stream)? else { return Ok(all) };
+        let came = page.state.subjects.unwrap_or_default();
+        let done = came.is_empty();
+        offset += came.len();
+        all.extend(came);
+        if done || offset >= page.total || offset >= max {
+            return Ok(all);
+        }
+    }
+}
+
+/// Removes a consumer. What is not there is removed.
+pub(crate) async fn delete_consumer(session: &Session, stream: &str, name: &str) -> Result<(), BusError> {
+    found::<Value>(ask(session, &format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null).await?, name)
+        .map(drop)
 }
 
 /// Reads one message from the stream's leader, so that what was just acknowledged is there.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbus_bus::{
-    Bus, BusError, BusErrorKind, BusStatus, Consumer, Lag, Message, Publish, Receipt, Record, Records, Scan,
-    Subscription,
+    Bus, BusError, BusErrorKind, BusStatus, Consumer, Group, Lag, Message, Publish, Receipt, Record, Records,
+    Scan, Subscription, Waiting,
 };
 use chatbus_event::{Family, Topic};
 use chatbus_runtime::Runtime;
@@ -17,7 +17,8 @@ use crate::api::{self, Which};
 use crate::config::NatsConfig;
 use crate::groups::{self, Start};
 use crate::link::Link;
-use crate::{lag, member, others, scan};
+use crate::names::Names;
+use crate::{lag, member, others, scan, waiting};
 
 /// How long closing waits for members to give back what they hold.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -108,6 +109,16 @@ impl Bus for NatsBus {
 
     async fn lag(&self) -> Result<Vec<Lag>, BusError> {
         lag::lag(&self.link).await
+    }
+
+    async fn waiting(&self, family: Family) -> Result<Vec<Waiting>, BusError> {
+        waiting::waiting(&self.link, family).await
+    }
+
+    async fn delete_group(&self, topic: &Topic, group: &Group) -> Result<(), BusError> {
+        let epoch = self.link.epoch()?;
+        let stream = self.link.names.stream(topic.family());
+        api::delete_consumer(&epoch.session, &stream, &Names::consumer(topic, group)).await
     }
 
     async fn close(&self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chatbus_bus::{BusError, BusErrorKind, Subscription};
+use chatbus_event::Family;
 use serde_json::{Value, json};
 
 use crate::api::{self, ConsumerInfo, Settings};
@@ -25,10 +26,30 @@ pub(crate) enum Start {
     At(u64),
 }
 
-/// Makes sure that the group is there and set as we want it; gives how it stands.
+/// How many consumers of a stream are looked at for another group of the same topic.
+const MAX_CONSUMERS: usize = 100_000;
+
+/// Sets the group as we want it if it is there; gives how it stands.
 ///
 /// # Errors
 /// When the servers are out of reach or refuse.
+pub(crate) async fn find(
+    link: &Link,
+    session: &Session,
+    subscription: &Subscription,
+) -> Result<Option<ConsumerInfo>, BusError> {
+    let stream = link.names.stream(subscription.topic.family());
+    let name = Names::consumer(&subscription.topic, &subscription.group);
+    let Some(found) = api::consumer(session, &stream, &name).await? else { return Ok(None) };
+    let wanted = settings(link, subscription, &name, Start::Fresh);
+    adjust(session, &stream, found, &wanted).await.map(Some)
+}
+
+/// Makes sure that the group is there and set as we want it; gives how it stands.
+///
+/// # Errors
+/// When the servers are out of reach or refuse; `Refused` too while an egress or lane topic has another
+/// group.
 pub(crate) async fn ensure(
     link: &Link,
     session: &Session,
@@ -44,10 +65,31 @@ pub(crate) async fn ensure(
             return adjust(session, &stream, found, &wanted).await;
         }
         if let Some(made) = api::put_consumer(session, &stream, &name, &wanted, "create").await? {
+            if subscription.topic.family() == Family::Lane {
+                give_way(session, &stream, subscription, &made).await?;
+            }
             return Ok(made);
         }
     }
     Err(BusError::new(BusErrorKind::Refused, format!("group {name} comes and goes")))
+}
+
+/// A work queue takes one group a topic; a lane's stream would take any number. So whoever makes one
+/// looks for another then, and goes if there is one: of two at the same moment perhaps both, but never
+/// neither.
+async fn give_way(
+    session: &Session,
+    stream: &str,
+    subscription: &Subscription,
+    made: &ConsumerInfo,
+) -> Result<(), BusError> {
+    let Subscription { topic, group, .. } = subscription;
+    let names = api::consumer_names(session, stream, MAX_CONSUMERS).await?;
+    let rival = names.iter().filter_map(|name| Names::group(name, topic)).find(|rival| rival != group);
+    let Some(rival) = rival else { return Ok(()) };
+    api::delete_consumer(session, stream, &made.name).await?;
+    let why = format!("joining {topic} as {group}: it is read by {rival}, and a queue has one group");
+    Err(BusError::new(BusErrorKind::Refused, why))
 }
 
 async fn adjust(
@@ -84,8 +126,8 @@ fn settings(link: &Link, subscription: &Subscription, name: &str, start: Start) 
     match start {
         Start::Fresh if queue => json["deliver_policy"] = "all".into(),
         Start::Fresh => {}
-        // A work queue takes no other start than its first message.
-        Start::At(_) if subscription.topic.family().is_egress() => json["deliver_policy"] = "all".into(),
+        // What is kept there is not settled, wherever the group was.
+        Start::At(_) if queue => json["deliver_policy"] = "all".into(),
         Start::At(seq) => {
             json["deliver_policy"] = "by_start_sequence".into();
             json["opt_start_seq"] = seq.into();

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use chatbus_bus::{BusError, BusErrorKind, Settler};
 use tokio::sync::Notify;
 
-use crate::link::Link;
+use crate::api;
+use crate::link::{Epoch, Link};
 use crate::numbers::NumberMap;
 use crate::streams::nanos;
 
@@ -20,14 +21,25 @@ pub(crate) struct Share {
     pub(crate) link: Arc<Link>,
     /// Stream and consumer, for what is counted per message.
     pub(crate) consumer: Arc<str>,
-    /// Whether an acknowledgement waits for the server's word.
-    pub(crate) confirmed: bool,
+    /// What an acknowledgement needs.
+    pub(crate) acking: Acking,
     /// What is held, by its place.
     held: Mutex<Held>,
     /// How many may be held.
     max: usize,
     /// Told when there is room that is worth asking for.
     pub(crate) freed: Notify,
+}
+
+/// What it takes to settle a message for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Acking {
+    /// To send it.
+    Sent,
+    /// The server's word, after which the message is gone from the stream.
+    Confirmed,
+    /// The server's word, and then to remove the message from this stream, which keeps what is settled.
+    Removed(String),
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +51,9 @@ struct Held {
 
 #[derive(Debug)]
 struct Entry {
-    /// Where it is settled.
-    reply: Arc<str>,
+    /// Where it is settled; `None` once the group was gone: then it is another's, unless it is
+    /// delivered to us once more.
+    reply: Option<Arc<str>>,
     /// Whether the reader has it, or it still waits to be read.
     taken: bool,
 }
@@ -65,8 +78,8 @@ enum State {
 // === impl Share ===
 
 impl Share {
-    pub(crate) fn new(link: Arc<Link>, consumer: Arc<str>, confirmed: bool, max: usize) -> Arc<Self> {
-        Arc::new(Self { link, consumer, confirmed, held: Mutex::default(), max, freed: Notify::new() })
+    pub(crate) fn new(link: Arc<Link>, consumer: Arc<str>, acking: Acking, max: usize) -> Arc<Self> {
+        Arc::new(Self { link, consumer, acking, held: Mutex::default(), max, freed: Notify::new() })
     }
 
     /// How many to ask for now, if it is worth a question. They count as asked for from here on.
@@ -93,10 +106,10 @@ impl Share {
     pub(crate) fn hold(self: &Arc<Self>, seq: u64, reply: Arc<str>) -> Option<Hold> {
         let mut held = self.held();
         if let Some(entry) = held.entries.get_mut(&seq) {
-            entry.reply = reply;
+            entry.reply = Some(reply);
             return None;
         }
-        held.entries.insert(seq, Entry { reply, taken: false });
+        held.entries.insert(seq, Entry { reply: Some(reply), taken: false });
         Some(Hold { share: Arc::clone(self), seq, state: State::Held })
     }
 
@@ -104,11 +117,19 @@ impl Share {
     pub(crate) fn give_back_unread(&self) {
         let Some(epoch) = self.link.current() else { return };
         self.held().entries.retain(|_, entry| {
-            if !entry.taken {
-                let _ = epoch.session.post(&entry.reply, None, b"-NAK");
+            if !entry.taken
+                && let Some(reply) = &entry.reply
+            {
+                let _ = epoch.session.post(reply, None, b"-NAK");
             }
             entry.taken
         });
+    }
+
+    /// The group was deleted: nothing that is held is ours any more. What was not read will not be; what
+    /// is settled from here on reaches nobody, not even a group of the same name.
+    pub(crate) fn lost(&self) {
+        self.held().entries.values_mut().for_each(|entry| entry.reply = None);
     }
 
     /// The lowest place that is held.
@@ -120,7 +141,7 @@ impl Share {
     pub(crate) fn keep(&self) {
         let Some(epoch) = self.link.current() else { return };
         let replies: Vec<Arc<str>> =
-            self.held().entries.values().map(|entry| Arc::clone(&entry.reply)).collect();
+            self.held().entries.values().filter_map(|entry| entry.reply.clone()).collect();
         for reply in replies {
             // Without a connection the server will redeliver, and we drop what we hold already.
             let _ = epoch.session.post(&reply, None, b"+WPI");
@@ -135,7 +156,7 @@ impl Share {
         if worth_asking {
             self.freed.notify_one();
         }
-        entry.map(|entry| entry.reply)
+        entry.and_then(|entry| entry.reply)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -157,13 +178,29 @@ impl Held {
 // === impl Hold ===
 
 impl Hold {
-    /// The reader takes it; false when it was given back meanwhile.
+    /// The reader takes it; false when it was given back meanwhile, or is not ours any more.
     pub(crate) fn take(&mut self) -> bool {
-        let taken = self.share.held().entries.get_mut(&self.seq).map(|entry| entry.taken = true).is_some();
+        let ours = self.share.held().entries.get_mut(&self.seq).map(|entry| {
+            entry.taken = true;
+            entry.reply.is_some()
+        });
+        if ours == Some(false) {
+            self.share.release(self.seq);
+        }
+        let taken = ours == Some(true);
         if !taken {
             self.state = State::Released;
         }
         taken
+    }
+
+    /// Removes a settled message where the stream keeps it. If that fails, another group that is declared
+    /// after ours was deleted gets it once more.
+    async fn remove(&self, epoch: &Epoch) -> Result<(), BusError> {
+        match &self.share.acking {
+            Acking::Removed(stream) => api::remove(&epoch.session, stream, self.seq).await,
+            Acking::Sent | Acking::Confirmed => Ok(()),
+        }
     }
 
     async fn tell(mut self, payload: &[u8]) -> Result<(), BusError> {
@@ -182,12 +219,12 @@ impl Hold {
 
 #[async_trait]
 impl Settler for Hold {
-    /// A work queue confirms, so that a settled message never comes again. Elsewhere the word
+    /// A work queue and a lane confirm, so that a settled message never comes again. Elsewhere the word
     /// of a server that is killed right after is worth nothing, as it redelivers what it had
     /// confirmed: there it is enough that the kernel has our acknowledgement, which costs no answer.
     async fn ack(mut self: Box<Self>) -> Result<(), BusError> {
         self.failures().forget(&self.share.consumer, self.seq);
-        if !self.share.confirmed {
+        if self.share.acking == Acking::Sent {
             return self.tell(b"+ACK").await;
         }
         let Some(epoch) = self.share.link.current() else {
@@ -195,18 +232,17 @@ impl Settler for Hold {
         };
         self.state = State::Confirming;
         // Held until the answer, so that a slow one does not look like our death.
-        let reply = self.share.held().entries.get(&self.seq).map(|entry| Arc::clone(&entry.reply));
-        let reply = reply.unwrap_or_default();
-        let answer = epoch.session.request(&reply, b"+ACK", CONFIRM).await;
+        let reply = self.share.held().entries.get(&self.seq).and_then(|entry| entry.reply.clone());
+        let answer = match reply {
+            Some(reply) => Some(epoch.session.request(&reply, b"+ACK", CONFIRM).await),
+            None => None,
+        };
         self.state = State::Released;
         self.share.release(self.seq);
-        if crate::headers::status(answer?.headers()).is_some() {
-            return Err(BusError::new(
-                BusErrorKind::Refused,
-                "the group is gone, and with it what it was told",
-            ));
+        match answer.transpose()? {
+            Some(answer) if crate::headers::status(answer.headers()).is_none() => self.remove(&epoch).await,
+            _ => Err(BusError::new(BusErrorKind::Refused, "the group is gone, and with it what it was told")),
         }
-        Ok(())
     }
 
     async fn retry(self: Box<Self>, after: Duration) -> Result<(), BusError> {
@@ -251,7 +287,7 @@ mod tests {
     #[test]
     fn room_is_asked_for_when_nothing_is_or_when_it_is_much() {
         let held = |entries: u64, asked| {
-            let entry = |seq| (seq, Entry { reply: "r".into(), taken: false });
+            let entry = |seq| (seq, Entry { reply: Some("r".into()), taken: false });
             Held { entries: (0..entries).map(entry).collect(), asked }
         };
         assert_eq!(held(0, 0).room(8), Some(8));

@@ -35,6 +35,7 @@ mod others;
 mod record;
 mod scan;
 mod streams;
+mod waiting;
 mod window;
 mod wire;
 

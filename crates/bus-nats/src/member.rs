@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_bus::{BusError, BusErrorKind, Consumer, Delivery, Message, Record, Subscription};
+use chatbus_bus::{BusError, BusErrorKind, Consumer, Delivery, Message, Record, Subscription, limits};
+use chatbus_event::Family;
+use chatbus_runtime::Backoff;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -13,7 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::api::{self, ConsumerInfo};
 use crate::groups::{self, Start};
 use crate::headers;
-use crate::held::{Hold, Share};
+use crate::held::{Acking, Hold, Share};
 use crate::link::{Epoch, Link};
 use crate::names::Names;
 use crate::record::{self, Place};
@@ -28,8 +30,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const SILENT_TICKS: u32 = 3;
 /// Messages that are taken before the other inputs are looked at again.
 const AT_ONCE: usize = 64;
-/// Between two tries to have the group again.
-const RETRY: Duration = Duration::from_millis(200);
+/// Between two tries to have the group again: it begins short and doubles.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const MAX_RETRY: Duration = Duration::from_secs(2);
 
 /// The reader's end.
 struct Member {
@@ -55,6 +58,8 @@ struct Puller {
     shows_gaps: bool,
     /// The highest place that came, or where the group began.
     seen: u64,
+    /// When the server made the group: another of the same name has another time.
+    made: String,
     /// Place and number of the last first delivery, to see what retention dropped in between.
     last: Option<Place>,
     _token: TaskTrackerToken,
@@ -83,7 +88,12 @@ pub(crate) async fn join(
         (link.names.stream(family), Names::consumer(&subscription.topic, &subscription.group));
     let max = subscription.max_in_flight;
     let consumer = format!("{stream}/{name}").into();
-    let share = Share::new(Arc::clone(link), consumer, is_work_queue(family), max);
+    let acking = match family {
+        family if is_work_queue(family) => Acking::Confirmed,
+        Family::Lane => Acking::Removed(stream.clone()),
+        _ => Acking::Sent,
+    };
+    let share = Share::new(Arc::clone(link), consumer, acking, max);
     let (out, deliveries) = mpsc::channel(max.max(1));
     let puller = Puller {
         share: Arc::clone(&share),
@@ -93,6 +103,7 @@ pub(crate) async fn join(
         out,
         shows_gaps: link.names.subjects(family).len() == 1 && !is_queue(family),
         seen: info.delivered.stream_seq,
+        made: info.created.clone(),
         last: None,
         _token: link.members.token(),
     };
@@ -150,37 +161,63 @@ impl Puller {
 
     /// Makes sure that the group is there, for as long as this connection lives. False when nobody
     /// wants it any more.
+    ///
+    /// The server may have lost it, and then it is made again. On a queue somebody may have deleted it
+    /// to put another in its place: so the topic is left free for a while first, and as long as another
+    /// has it the server refuses and it is tried again.
     async fn renew(&mut self, epoch: &Arc<Epoch>) -> bool {
+        let link = Arc::clone(&self.share.link);
+        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         let mut told = false;
+        let mut may_make = !is_queue(self.subscription.topic.family());
         loop {
-            let link = Arc::clone(&self.share.link);
             if link.closing.is_cancelled() || self.out.is_closed() {
                 return false;
             }
-            // A group that was removed goes on where it was, so that nothing is missed; what is in
-            // hand comes twice rather than never.
+            // What is in hand comes twice rather than never.
             let start = Start::At(self.share.lowest().unwrap_or(self.seen + 1));
-            match groups::ensure(&link, &epoch.session, &self.subscription, start).await {
-                Ok(info) => {
+            let found = if may_make {
+                groups::ensure(&link, &epoch.session, &self.subscription, start).await.map(Some)
+            } else {
+                groups::find(&link, &epoch.session, &self.subscription).await
+            };
+            let (rest, reason) = match found {
+                Ok(Some(info)) => {
+                    self.found(&info);
                     self.count_lost(epoch, &info).await;
                     return true;
                 }
-                Err(error) => {
-                    let ended = tokio::time::timeout(RETRY, epoch.session.ended()).await.is_ok();
-                    if ended {
-                        return true;
-                    }
-                    if std::mem::replace(&mut told, true) {
-                        continue;
-                    }
-                    tracing::warn!(
-                        event = "bus.group_unavailable",
-                        topic = self.subscription.topic.family().label(),
-                        group = %self.subscription.group,
-                        reason = %error,
-                        "a group is not to be had"
-                    );
+                Ok(None) => {
+                    self.share.lost();
+                    may_make = true;
+                    (limits::RECLAIM_AFTER, "deleted".to_owned())
                 }
+                Err(error) => (backoff.next(&*link.runtime.entropy), error.to_string()),
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    event = "bus.group_unavailable",
+                    topic = self.subscription.topic.family().label(),
+                    group = %self.subscription.group,
+                    reason,
+                    "a group is not to be had; it is tried again"
+                );
+            }
+            tokio::select! {
+                () = epoch.session.ended() => return true,
+                () = link.closing.cancelled() => return false,
+                () = self.out.closed() => return false,
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+    }
+
+    /// The group is there. If it is another than before, what was delivered by that one is not ours.
+    fn found(&mut self, info: &ConsumerInfo) {
+        if self.made != info.created {
+            self.made.clone_from(&info.created);
+            if is_queue(self.subscription.topic.family()) {
+                self.share.lost();
             }
         }
     }

@@ -90,6 +90,12 @@ impl Names {
         format!("{group}={}", topic.as_str().replace('.', "="))
     }
 
+    /// Topic and group of a durable made by [`Names::consumer`].
+    pub(crate) fn topic_and_group(consumer: &str) -> Option<(Topic, Group)> {
+        let (group, rest) = consumer.split_once('=')?;
+        Some((Topic::parse(&rest.replace('=', ".")).ok()?, Group::parse(group).ok()?))
+    }
+
     /// The group of a durable made by [`Names::consumer`] for this topic.
     pub(crate) fn group(consumer: &str, topic: &Topic) -> Option<Group> {
         let (group, rest) = consumer.split_once('=')?;
@@ -176,6 +182,10 @@ mod tests {
         assert_eq!(Names::group(&Names::consumer(&a, &group), &a), Some(group.clone()));
         assert_eq!(Names::group(&Names::consumer(&a, &group), &b), None);
         assert_eq!(Names::group("somebody-elses", &a), None);
+        assert_eq!(Names::topic_and_group(&Names::consumer(&a, &group)), Some((a, group)));
+        for strange in ["somebody-elses", "a=b", "=internal=a", "g=", "g=internal=a="] {
+            assert_eq!(Names::topic_and_group(strange), None, "{strange}");
+        }
     }
 
     #[test]

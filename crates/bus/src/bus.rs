@@ -62,6 +62,33 @@ pub trait Bus: Publish + 'static {
     /// When the bus is out of reach or refuses.
     async fn lag(&self) -> Result<Vec<Lag>, BusError>;
 
+    /// Every topic of this egress or lane family that holds messages or has a group, whoever published
+    /// or declared, sorted by topic; empty for every other family. At most [`limits::MAX_WAITING`]: more
+    /// show once some of these are gone.
+    ///
+    /// # Errors
+    /// When the bus is out of reach or refuses.
+    async fn waiting(&self, family: Family) -> Result<Vec<Waiting>, BusError>;
+
+    /// Removes a group, whoever its members are. Deleting one that is not there is no error.
+    ///
+    /// On egress and lane topics what the group had not settled, held by a member or not, stays and
+    /// comes to whichever group is declared there next, with its counts begun anew. On all other topics
+    /// the group's place is forgotten.
+    ///
+    /// A member that lives on, as of a frozen process that wakes up, gets nothing any more but what it
+    /// had been handed or sent before. What it still settles, with whatever result, changes nothing for
+    /// the next group. While another group has the topic it waits; once the group is there again, or the
+    /// topic has been without any for [`limits::RECLAIM_AFTER`], it goes on as a member of it.
+    ///
+    /// Whoever takes a topic over declares a group of **another name**. On NATS a settlement names the
+    /// group and the place, and no more: what a member of the deleted group sends before it notices
+    /// would settle the same message in the hands of a new group of the same name.
+    ///
+    /// # Errors
+    /// When the bus is out of reach or refuses.
+    async fn delete_group(&self, topic: &Topic, group: &Group) -> Result<(), BusError>;
+
     /// Stops taking, finishes what was accepted, and releases what the bus holds.
     async fn close(&self);
 }
@@ -82,6 +109,17 @@ pub struct BusStatus {
     pub epoch: u64,
     /// Why not, while it is not.
     pub reason: Option<Arc<str>>,
+}
+
+/// An egress or lane topic that somebody may have to look after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The topic.
+    pub topic: Topic,
+    /// Messages it holds, those in somebody's hands included.
+    pub messages: u64,
+    /// Its groups by name: one at most, unless somebody is just being refused.
+    pub groups: Vec<Group>,
 }
 
 /// How far a group is behind.

@@ -30,6 +30,7 @@
 //! * On egress and lane topics a group begins with what is kept, so that a message for a reader who has
 //!   not come yet waits. On all others it begins with what comes after its declaration.
 //! * A message that waits for its retry takes none of the member's share, however many wait.
+//! * A settled message of a lane is gone, as one of an egress topic is.
 //! * A message refused as `Full` or `TooLarge` leaves no trace: its id is not remembered.
 //! * Counts of deliveries survive a kill; counts of failures need not.
 
@@ -45,6 +46,7 @@ mod outages;
 mod retention;
 mod scans;
 mod settling;
+mod takeover;
 
 #[doc(hidden)]
 pub use check::bounded;
@@ -58,6 +60,7 @@ pub use outages::*;
 pub use retention::*;
 pub use scans::*;
 pub use settling::*;
+pub use takeover::*;
 
 /// One test for each promise; see [`conformance`](crate::conformance).
 #[macro_export]
@@ -133,6 +136,12 @@ macro_rules! conformance_promises {
             a_message_waits_until_its_dead_letter_is_stored
             bad_bytes_block_nothing_behind_them
             a_message_that_kills_each_time_is_given_up
+            topics_that_hold_messages_are_listed_even_when_nobody_ever_subscribed
+            a_deleted_groups_held_messages_come_to_the_next_group
+            a_woken_member_of_a_deleted_group_disturbs_nothing
+            deleting_what_is_not_there_is_no_error
+            a_member_that_lived_on_gets_what_comes_after_the_takeover
+            a_living_member_takes_a_free_topic_back
         }
     };
     (outage $($args:tt)*) => {

@@ -39,7 +39,7 @@ mod message;
 mod receipt;
 mod subscription;
 
-pub use bus::{Bus, BusStatus, Lag, Publish, Records};
+pub use bus::{Bus, BusStatus, Lag, Publish, Records, Waiting};
 pub use dead_letters::EventDeadLetters;
 pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settler};
 pub use error::{BusError, BusErrorKind};
@@ -67,4 +67,9 @@ pub mod limits {
     pub const MAX_CRASH_REDELIVERIES: u32 = 20;
     /// Unsettled deliveries a member holds unless it asks for fewer.
     pub const MAX_IN_FLIGHT: usize = 256;
+    /// How long a living member of a deleted group leaves its topic without one before it declares the
+    /// group again: room for whoever deleted it to put another in its place.
+    pub const RECLAIM_AFTER: Duration = Duration::from_secs(2);
+    /// How many topics [`Bus::waiting`](crate::Bus::waiting) gives at most.
+    pub const MAX_WAITING: usize = 100_000;
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_event::Topic;
+use chatbus_event::{Family, Topic};
 use chatbus_runtime::{CancellationToken, Runtime};
 use tokio::sync::watch;
 
@@ -27,8 +27,8 @@ pub use factory::MemoryFactory;
 pub use store::MemoryStore;
 
 use crate::{
-    Bus, BusError, BusErrorKind, BusStatus, Consumer, DeadLettering, Lag, Message, Publish, Receipt, Record,
-    Records, Scan, Stored, Subscription, limits,
+    Bus, BusError, BusErrorKind, BusStatus, Consumer, DeadLettering, Group, Lag, Message, Publish, Receipt,
+    Record, Records, Scan, Stored, Subscription, Waiting, limits,
 };
 
 /// How a [`MemoryBus`] is bounded.
@@ -164,7 +164,10 @@ impl Bus for MemoryBus {
         self.inner.check("declaring groups")?;
         self.inner.space(|space| {
             subscriptions.iter().try_for_each(|wanted| space.declare(&wanted.topic, &wanted.group))
-        })
+        })?;
+        // A member of a group that was deleted may wait for just this one.
+        self.inner.store.wake();
+        Ok(())
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
@@ -198,6 +201,18 @@ impl Bus for MemoryBus {
         self.inner.check("reading the lag")?;
         let now = self.inner.runtime.clock.now();
         Ok(self.inner.space(|space| space.lag(now, &self.inner.config)))
+    }
+
+    async fn waiting(&self, family: Family) -> Result<Vec<Waiting>, BusError> {
+        self.inner.check("reading what waits")?;
+        Ok(self.inner.space(|space| space.waiting(family)))
+    }
+
+    async fn delete_group(&self, topic: &Topic, group: &Group) -> Result<(), BusError> {
+        self.inner.check("deleting a group")?;
+        self.inner.space(|space| space.delete_group(topic, group));
+        self.inner.store.wake();
+        Ok(())
     }
 
     /// What members still hold comes again, to members of other buses on the store.

@@ -21,7 +21,8 @@ pub struct InvalidGroup(pub String);
 pub struct Subscription {
     /// The topic.
     pub topic: Topic,
-    /// The group. On an egress or lane topic there is one group only: the topic's owner.
+    /// The group. On an egress or lane topic there is one at a time: another is refused, and may be
+    /// tried again, until [`Bus::delete_group`](crate::Bus::delete_group) removed the first.
     pub group: Group,
     /// How many deliveries one member may hold unsettled.
     pub max_in_flight: usize,

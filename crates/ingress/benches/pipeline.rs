@@ -12,11 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatbus_bus::{
-    Bus, BusError, BusErrorKind, BusStatus, Consumer, Lag, Message, Publish, Receipt, Record, Records, Scan,
-    Stored, Subscription,
+    Bus, BusError, BusErrorKind, BusStatus, Consumer, Group, Lag, Message, Publish, Receipt, Record, Records,
+    Scan, Stored, Subscription, Waiting,
 };
 use chatbus_connector::Inbound;
-use chatbus_event::{Attributes, Clock, InstanceId, MessageId, Topic, names};
+use chatbus_event::{Attributes, Clock, Family, InstanceId, MessageId, Topic, names};
 use chatbus_ingress::{Ingress, IngressConfig};
 use chatbus_runtime::{CancellationToken, SystemClock};
 use chatbus_telemetry::{Metrics, PlatformLabels};
@@ -97,6 +97,12 @@ impl Bus for QuickBus {
     }
     async fn lag(&self) -> Result<Vec<Lag>, BusError> {
         Ok(Vec::new())
+    }
+    async fn waiting(&self, _: Family) -> Result<Vec<Waiting>, BusError> {
+        Ok(Vec::new())
+    }
+    async fn delete_group(&self, _: &Topic, _: &Group) -> Result<(), BusError> {
+        Err(only_publishes())
     }
     async fn close(&self) {}
 }

@@ -9,6 +9,9 @@ use super::{
 impl GroupState {
     /// The next thing for this member.
     pub(crate) fn take(&mut self, member: u64, now: Instant) -> Taken {
+        if self.deleted {
+            return Taken::Deleted;
+        }
         if self.claiming || self.members.get(&member).is_none_or(|m| m.held >= m.max) {
             return Taken::Wait(None);
         }

@@ -1,15 +1,15 @@
 //! Members of a group, what they hold, and readers without a group.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::Inner;
-use super::space::Cursor;
-use crate::{BusError, Consumer, Delivery, Record, Records, Settler, Subscription};
+use super::space::{Cursor, Holder};
+use crate::{BusError, Consumer, Delivery, Record, Records, Settler, Subscription, limits};
 
 /// One member. Cancelling `next` loses nothing: a message is taken only when it is returned.
 pub(super) struct MemoryConsumer {
@@ -17,12 +17,18 @@ pub(super) struct MemoryConsumer {
     subscription: Arc<Subscription>,
     slots: Arc<Semaphore>,
     changes: watch::Receiver<()>,
+    /// Since when nobody has had the topic, while the group is gone.
+    free_since: Option<Instant>,
+    /// Whether it was said that the group is gone.
+    told: bool,
 }
 
 /// One delivery in a member's hands.
 struct MemorySettler {
     inner: Arc<Inner>,
     subscription: Arc<Subscription>,
+    /// The group's number when it was handed out.
+    group: u64,
     seq: u64,
     settled: bool,
     _slot: OwnedSemaphorePermit,
@@ -42,25 +48,59 @@ impl MemoryConsumer {
     pub(super) fn new(inner: Arc<Inner>, subscription: Subscription) -> Self {
         let slots = Arc::new(Semaphore::new(subscription.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let changes = inner.store.changes();
-        Self { inner, subscription: Arc::new(subscription), slots, changes }
+        Self { inner, subscription: Arc::new(subscription), slots, changes, free_since: None, told: false }
+    }
+
+    /// Whether the group is there; if not, takes the topic back when it has been free for long enough,
+    /// or says how long that may take.
+    fn ensure_group(&mut self, now: Instant) -> Result<(), Option<Duration>> {
+        let Subscription { topic, group, .. } = &*self.subscription;
+        let holder = self.inner.space(|space| space.holder(topic, group));
+        if holder == Holder::Itself {
+            (self.free_since, self.told) = (None, false);
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                event = "bus.group_unavailable",
+                topic = topic.family().label(),
+                group = %group,
+                reason = "deleted",
+                "a group is gone; its member waits until it can be had again"
+            );
+        }
+        if holder == Holder::Another {
+            self.free_since = None;
+            return Err(None);
+        }
+        let left = limits::RECLAIM_AFTER
+            .saturating_sub(now.saturating_duration_since(*self.free_since.get_or_insert(now)));
+        if !left.is_zero() {
+            return Err(Some(left));
+        }
+        // Refused only when there are too many topics: then it is tried again in a while.
+        self.inner.space(|space| space.declare(topic, group)).map_err(|_| Some(limits::RECLAIM_AFTER))
     }
 
     /// The next delivery, or how long until one may be due.
-    fn take(&self, slot: OwnedSemaphorePermit) -> Result<Delivery, Option<Duration>> {
+    fn take(&mut self, slot: OwnedSemaphorePermit) -> Result<Delivery, Option<Duration>> {
         if !self.inner.store.is_up() {
             return Err(None);
         }
         let now = self.inner.runtime.clock.instant();
+        self.ensure_group(now)?;
         let Subscription { topic, group, .. } = &*self.subscription;
         let taken = self.inner.space(|space| {
             space
                 .take(topic, group, self.inner.session, now)
                 .ok_or_else(|| space.group(topic, group).and_then(|state| state.next_due()))
         });
-        let (record, counts) = taken.map_err(|due| due.map(|due| due.saturating_duration_since(now)))?;
+        let (record, counts, number) =
+            taken.map_err(|due| due.map(|due| due.saturating_duration_since(now)))?;
         let settler = MemorySettler {
             inner: Arc::clone(&self.inner),
             subscription: Arc::clone(&self.subscription),
+            group: number,
             seq: record.seq,
             settled: false,
             _slot: slot,
@@ -106,7 +146,7 @@ impl MemorySettler {
         if !std::mem::replace(&mut self.settled, true) {
             let Subscription { topic, group, .. } = &*self.subscription;
             self.inner.space(|space| {
-                if let Some(state) = space.group(topic, group) {
+                if let Some(state) = space.same_group(topic, group, self.group) {
                     state.give_back(self.seq, self.inner.session);
                 }
             });
@@ -121,7 +161,7 @@ impl Settler for MemorySettler {
         self.check()?;
         self.settled = true;
         let Subscription { topic, group, .. } = &*self.subscription;
-        self.inner.space(|space| space.ack(topic, group, self.seq, self.inner.session));
+        self.inner.space(|space| space.ack(topic, group, self.group, self.seq, self.inner.session));
         Ok(())
     }
 
@@ -133,7 +173,7 @@ impl Settler for MemorySettler {
         let due = now + after.min(Duration::from_secs(365 * 24 * 3600));
         let Subscription { topic, group, .. } = &*self.subscription;
         self.inner.space(|space| {
-            if let Some(state) = space.group(topic, group) {
+            if let Some(state) = space.same_group(topic, group, self.group) {
                 state.retry(self.seq, self.inner.session, due);
             }
         });

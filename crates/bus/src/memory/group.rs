@@ -17,6 +17,8 @@ pub(super) struct GroupState {
     held: BTreeMap<u64, u64>,
     counts: HashMap<u64, Counts>,
     lost: u64,
+    /// No other group of the space ever has the same.
+    number: u64,
 }
 
 /// How often a message was delivered and failed.
@@ -30,8 +32,13 @@ pub(super) struct Counts {
 
 impl GroupState {
     /// A group that begins at `cursor`.
-    pub(super) fn starting_at(cursor: u64) -> Self {
-        Self { cursor, ..Self::default() }
+    pub(super) fn starting_at(cursor: u64, number: u64) -> Self {
+        Self { cursor, number, ..Self::default() }
+    }
+
+    /// What tells it from a group of the same name that was there before or comes after.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Hands out the next message: what was given back, then what is due, then the first at or after

@@ -9,7 +9,9 @@ use chatbus_event::{Family, MessageId, Timestamp, Topic};
 use super::MemoryConfig;
 use super::group::{Counts, GroupState};
 use super::ids::IdWindow;
-use crate::{BusError, BusErrorKind, Group, Lag, Message, Record, ScanFrom, ScanTopics, Stored};
+use crate::{
+    BusError, BusErrorKind, Group, Lag, Message, Record, ScanFrom, ScanTopics, Stored, Waiting, limits,
+};
 
 /// Topics one space holds; a publish or a group on one more is refused.
 const MAX_TOPICS: usize = 65_536;
@@ -29,6 +31,19 @@ pub(super) struct Now {
 pub(super) struct Space {
     families: BTreeMap<Family, FamilyLog>,
     topics: HashMap<Topic, TopicLog>,
+    /// Groups ever made, so that each has a number of its own.
+    groups_made: u64,
+}
+
+/// Who has a topic, from the point of view of one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The group is there.
+    Itself,
+    /// It is not, and it can be declared.
+    Nobody,
+    /// It is not, and another keeps it from being declared.
+    Another,
 }
 
 #[derive(Debug, Default)]
@@ -116,26 +131,63 @@ impl Space {
         }
         if queue && let Some(owner) = log.groups.keys().next() {
             let why = format!("joining {topic} as {group}: it is read by {owner}, and a queue has one group");
-            return Err(BusError::new(BusErrorKind::Misconfigured, why));
+            return Err(BusError::new(BusErrorKind::Refused, why));
         }
-        log.groups.insert(group.clone(), GroupState::starting_at(if queue { 0 } else { next }));
+        self.groups_made += 1;
+        let state = GroupState::starting_at(if queue { 0 } else { next }, self.groups_made);
+        log.groups.insert(group.clone(), state);
         Ok(())
     }
 
-    /// Hands out a group's next message.
+    /// Removes a group. Its messages stay, and on a queue they are the next group's.
+    pub(super) fn delete_group(&mut self, topic: &Topic, group: &Group) {
+        if let Some(log) = self.topics.get_mut(topic) {
+            log.groups.remove(group);
+        }
+    }
+
+    /// Who has the topic, as this group sees it.
+    pub(super) fn holder(&self, topic: &Topic, group: &Group) -> Holder {
+        match self.topics.get(topic).map(|log| &log.groups) {
+            Some(groups) if groups.contains_key(group) => Holder::Itself,
+            Some(groups) if is_queue(topic.family()) && !groups.is_empty() => Holder::Another,
+            _ => Holder::Nobody,
+        }
+    }
+
+    /// The topics of a queue family that hold messages or have a group.
+    pub(super) fn waiting(&self, family: Family) -> Vec<Waiting> {
+        let of_family = |topic: &Topic| is_queue(family) && topic.family() == family;
+        let mut waiting: Vec<Waiting> = self
+            .topics
+            .iter()
+            .filter(|(topic, log)| of_family(topic) && !(log.records.is_empty() && log.groups.is_empty()))
+            .map(|(topic, log)| Waiting {
+                topic: topic.clone(),
+                messages: log.records.len() as u64,
+                groups: log.groups.keys().cloned().collect(),
+            })
+            .collect();
+        waiting.sort_by(|a, b| a.topic.cmp(&b.topic));
+        waiting.truncate(limits::MAX_WAITING);
+        waiting
+    }
+
+    /// Hands out a group's next message, with the group's number.
     pub(super) fn take(
         &mut self,
         topic: &Topic,
         group: &Group,
         session: u64,
         now: Instant,
-    ) -> Option<(Arc<Record>, Counts)> {
+    ) -> Option<(Arc<Record>, Counts, u64)> {
         let log = self.topics.get_mut(topic)?;
         let records = &log.records;
         let fresh = |from: u64| records.range(from..).next().map(|(seq, _)| *seq);
-        let (seq, counts) = log.groups.get_mut(group)?.take(now, session, fresh)?;
+        let state = log.groups.get_mut(group)?;
+        let (seq, counts) = state.take(now, session, fresh)?;
         // What is no longer kept was forgotten by every group, so this is always there.
-        Some((Arc::clone(records.get(&seq)?), counts))
+        Some((Arc::clone(records.get(&seq)?), counts, state.number()))
     }
 
     /// A group's bookkeeping.
@@ -143,9 +195,20 @@ impl Space {
         self.topics.get_mut(topic)?.groups.get_mut(group)
     }
 
+    /// The same, while it is still the one of this number: not one that was declared after it was
+    /// deleted.
+    pub(super) fn same_group(
+        &mut self,
+        topic: &Topic,
+        group: &Group,
+        number: u64,
+    ) -> Option<&mut GroupState> {
+        self.group(topic, group).filter(|state| state.number() == number)
+    }
+
     /// Settles for good; on a queue that removes the message.
-    pub(super) fn ack(&mut self, topic: &Topic, group: &Group, seq: u64, session: u64) {
-        let acked = self.group(topic, group).is_some_and(|state| state.ack(seq, session));
+    pub(super) fn ack(&mut self, topic: &Topic, group: &Group, number: u64, seq: u64, session: u64) {
+        let acked = self.same_group(topic, group, number).is_some_and(|state| state.ack(seq, session));
         if acked && is_queue(topic.family()) {
             self.remove(topic, seq);
         }

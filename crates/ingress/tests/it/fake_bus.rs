@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chatbus_bus::{
-    Bus, BusError, BusErrorKind, BusStatus, Consumer, Lag, Message, Publish, Receipt, Record, Records, Scan,
-    Stored, Subscription,
+    Bus, BusError, BusErrorKind, BusStatus, Consumer, Group, Lag, Message, Publish, Receipt, Record, Records,
+    Scan, Stored, Subscription, Waiting,
 };
-use chatbus_event::{Topic, names};
+use chatbus_event::{Family, Topic, names};
 use tokio::sync::{oneshot, watch};
 
 /// How it answers.
@@ -195,6 +195,12 @@ impl Bus for FakeBus {
     }
     async fn lag(&self) -> Result<Vec<Lag>, BusError> {
         Ok(Vec::new())
+    }
+    async fn waiting(&self, _: Family) -> Result<Vec<Waiting>, BusError> {
+        Ok(Vec::new())
+    }
+    async fn delete_group(&self, _: &Topic, _: &Group) -> Result<(), BusError> {
+        Err(only_publishes())
     }
     async fn close(&self) {}
 }

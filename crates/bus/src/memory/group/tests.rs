@@ -17,7 +17,7 @@ struct Fixture {
 impl Fixture {
     #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the global clock")]
     fn new() -> Self {
-        Self { state: GroupState::starting_at(1), start: Instant::now(), kept: (1..=4).collect() }
+        Self { state: GroupState::starting_at(1, 1), start: Instant::now(), kept: (1..=4).collect() }
     }
 
     fn take(&mut self, millis: u64, session: u64) -> Option<(u64, u32, u32)> {

@@ -70,7 +70,7 @@ fn a_queue_has_one_group() {
     space.declare(&Topic::egress(), &owner).unwrap();
     space.declare(&Topic::egress(), &owner).unwrap();
     let refused = space.declare(&Topic::egress(), &thief).unwrap_err();
-    assert_eq!(refused.kind(), BusErrorKind::Misconfigured);
+    assert_eq!(refused.kind(), BusErrorKind::Refused);
     space.declare(&Topic::ingress(), &owner).unwrap();
     space.declare(&Topic::ingress(), &thief).unwrap();
 }
