@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chatbus_runtime::{CancellationToken, Fence};
 use tokio::sync::watch;
 
+use crate::ledger::Ledger;
 use crate::peers::{Alone, Peers};
 
 /// An engine's place among others.
@@ -18,6 +19,8 @@ pub struct Cluster {
     pub lost: CancellationToken,
     /// Whether this instance is the dispatcher of the generic topic: `Some` while it holds that lease.
     pub dispatch: watch::Receiver<Option<Fence>>,
+    /// Who decides how a delivery ends once the lease is lost; `None` for who has none to lose.
+    pub ledger: Option<Ledger>,
 }
 
 // === impl Cluster ===
@@ -27,7 +30,13 @@ impl Cluster {
     pub fn alone() -> Self {
         // The value stays readable when the sender is gone.
         let (_, dispatch) = watch::channel(Some(Fence::always()));
-        Self { peers: Arc::new(Alone), fence: Fence::always(), lost: CancellationToken::new(), dispatch }
+        Self {
+            peers: Arc::new(Alone),
+            fence: Fence::always(),
+            lost: CancellationToken::new(),
+            dispatch,
+            ledger: None,
+        }
     }
 }
 

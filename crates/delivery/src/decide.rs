@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     Unserved,
     /// The platform is not connected, or the channel not joined.
     Disconnected,
+    /// The user has no connection to a gateway.
+    Offline,
     /// A rate budget is used up.
     Limit,
     /// The platform refused for now.
@@ -133,6 +135,7 @@ pub(crate) fn at_deadline(timing: Timing, cause: Option<&Cause>) -> Ending {
         Some(Cause::Disconnected) => {
             Ending::failed(Reason::NoInstance, "its platform or channel was not connected")
         }
+        Some(Cause::Offline) => Ending::failed(Reason::UserOffline, "the user was not connected"),
         Some(Cause::Refused(error)) => Ending::expired(error),
         Some(Cause::Limit) => Ending::failed(Reason::Expired, "the platform's limits left no room for it"),
         None => Ending::failed(Reason::Expired, "what was before it took until its deadline"),

@@ -34,7 +34,7 @@ mod finish;
 mod forward;
 mod intake;
 mod jobs;
-mod letters;
+pub(crate) mod letters;
 mod meter;
 mod recover;
 mod stop;

@@ -9,6 +9,7 @@ use chatbus_state::{Entry, Held, Lease, LeaseTimes, State};
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
+use crate::ledger::Ledger;
 use crate::peers::Peers;
 use crate::presented::{Presented, Process, Served, dispatcher_key, lease_key};
 use crate::role::Role;
@@ -69,6 +70,7 @@ impl Applicant {
             fence: held.fence(),
             lost: CancellationToken::new(),
             dispatch: dispatch.subscribe(),
+            ledger: Some(Ledger::new(self.state.clone(), self.runtime.clone(), self.instance.as_str())),
         };
         Some(Membership { epoch, cluster, held, applicant: self, dispatch, value })
     }

@@ -44,6 +44,7 @@ mod lane {
     pub(super) const ORDER: &str = "laneOrder";
     pub(super) const ATTEMPTS: &str = "laneAttempts";
     pub(super) const LAST_CHANCE: &str = "laneLastChance";
+    pub(super) const ALL: [&str; 4] = [TOPIC, ORDER, ATTEMPTS, LAST_CHANCE];
 }
 
 /// Attempts kept: this many of the first, and as many of the last.
@@ -133,6 +134,21 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, hops.to_string());
+        Message::new(id, attributes, original.body.clone())
+    }
+
+    /// The same event for the generic topic, taken over from a topic that nobody reads any more. Its id is
+    /// made from where it was, so that a repeat is a duplicate; no hop is counted, since it went nowhere.
+    pub(crate) fn taken_over(&self, original: &Message) -> Message {
+        let id = original.id.step(&format!("taken-{}", self.origin));
+        let mut attributes = original.attributes.clone();
+        attributes.set(names::MESSAGE_ID, id.as_str());
+        attributes.set(names::DELIVERY_ID, &*self.id);
+        attributes.set(names::DEADLINE, self.deadline.to_string());
+        attributes.set(names::HOPS, self.hops.to_string());
+        for name in lane::ALL {
+            attributes.remove(name);
+        }
         Message::new(id, attributes, original.body.clone())
     }
 

@@ -10,7 +10,7 @@ use super::forward::{Elsewhere, Way};
 use super::jobs;
 use super::work::{Loaded, Place};
 use super::{Engine, RELIEF_AFTER};
-use crate::decide::{After, Before, Ending, after_send, at_deadline, attempt_word, before_send};
+use crate::decide::{After, Before, Cause, Ending, after_send, at_deadline, attempt_word, before_send};
 use crate::lanes::{ConversationId, Wait, WorkId};
 
 /// A conversation that needs longer than this to empty its slots gives them up when all are taken.
@@ -86,6 +86,8 @@ impl Engine {
                     }
                     Elsewhere::Stay(look_again) => {
                         let until = until.into_iter().chain(look_again).min();
+                        let cause =
+                            if cause != Cause::Limit && self.is_gateway(at) { Cause::Offline } else { cause };
                         self.set_wait(at, Some(Wait { until, firm: false, cause }));
                         self.park_beyond(at, 0);
                     }

@@ -90,7 +90,8 @@ impl Engine {
         });
         self.unconfirmed += 1;
         let inputs = std::mem::take(&mut work.inputs);
-        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, letter, inputs)));
+        let line = shared.cluster.ledger.is_some().then(|| (ticket.id.clone(), ending.clone()));
+        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, line, letter, inputs)));
     }
 
     /// Its outcome is on the bus, and so is the acknowledgement of these.

@@ -44,6 +44,12 @@ impl Engine {
         self.dispatch.borrow().as_ref().is_some_and(|fence| fence.is_held(self.now()))
     }
 
+    /// Whether a conversation is with a user of ours.
+    pub(super) fn is_gateway(&self, at: ConversationId) -> bool {
+        let platform = self.lanes.get(at).map(|conversation| conversation.key.platform);
+        self.shared.table.gateway().map(|gateway| gateway.name) == platform
+    }
+
     /// Whether a delivery may be begun: the leases that make it ours are held.
     pub(super) fn may_claim(&self, id: WorkId) -> bool {
         let is_generic = self.works.get(id).is_some_and(|work| work.is_from(super::GENERIC));

@@ -11,10 +11,11 @@ use chatbus_runtime::{Backoff, CancellationToken};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt, stream};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::recover::Found;
 use super::{Engine, Shared};
+use crate::decide::Ending;
 use crate::lanes::WorkId;
 use crate::outcome::Outcome;
 
@@ -219,12 +220,13 @@ pub(super) async fn conclude(
     shared: Arc<Shared>,
     work: WorkId,
     outcome: Outcome,
+    line: Option<(Arc<str>, Ending)>,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
     inputs: Vec<(Input, Delivery)>,
 ) -> Done {
-    while store(&shared, &outcome.topic, &outcome.finalize).await.is_none() {
-        // Without its outcome the delivery may not be acknowledged: someone must mend the bus.
-        tokio::time::sleep(LONGEST_RETRY).await;
+    if !publish_outcome(&shared, &outcome, line).await {
+        // Another says how it ends; what came in is another's too.
+        return Done::Concluded { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
     }
     if let Some(letter) = dead_letter.and_then(|make| make()) {
         store(&shared, &Topic::dead_letter(), &letter).await;
@@ -239,6 +241,35 @@ pub(super) async fn conclude(
         settled.push(input);
     }
     Done::Concluded { work, inputs: settled }
+}
+
+/// Publishes an outcome until the bus has it, for as long as it is ours to say; says whether it was.
+/// Without its outcome no delivery may be acknowledged: someone must mend a bus that refuses it.
+async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line: Option<(Arc<str>, Ending)>) -> bool {
+    let mut backoff = bus_backoff();
+    loop {
+        let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
+        if let Some((delivery, ending)) = line.take_if(|_| !is_held)
+            && let Some(ledger) = &shared.cluster.ledger
+            && !ledger.decides(&delivery, &ending).await
+        {
+            debug!(
+                event = "egress.not_ours",
+                deliveryId = &*delivery,
+                "it was taken over; another says how it ends"
+            );
+            return false;
+        }
+        match shared.bus.publish(&outcome.topic, outcome.finalize.clone()).await {
+            Ok(_) => return true,
+            Err(failed) => {
+                if backoff.attempts() == 0 {
+                    warn!(event = "egress.publish_retried", topic = outcome.topic.family().label(), reason = %failed, "not published yet");
+                }
+            }
+        }
+        tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+    }
 }
 
 /// Passes an event on to other topics. Where it came from is acknowledged after that.

@@ -17,7 +17,7 @@ use crate::outcome::dead_letter;
 use crate::ticket::{Ticket, delivery_id};
 
 /// How deliveries ended that have no dead letter yet, by delivery id.
-pub(super) type Owed = HashMap<String, Ending>;
+pub(crate) type Owed = HashMap<String, Ending>;
 
 // === impl Engine ===
 
@@ -78,7 +78,7 @@ async fn publish(shared: &Arc<Shared>, record: &Record, ending: &Ending) {
 
 /// How a FAILED outcome ended, read back from its finalize event. Its code is the reason, except where
 /// the platform refused with a code of its own.
-pub(super) fn ending_of(record: &Record) -> Option<Ending> {
+pub(crate) fn ending_of(record: &Record) -> Option<Ending> {
     let failed = record.message.attributes.get(names::STATUS).and_then(Status::parse) == Some(Status::Failed);
     if !failed {
         return None;
@@ -94,7 +94,7 @@ pub(super) fn ending_of(record: &Record) -> Option<Ending> {
 }
 
 /// Takes those out that have their letter.
-pub(super) async fn without_letter(
+pub(crate) async fn without_letter(
     bus: &dyn Bus,
     mut failed: Owed,
     since: Timestamp,

@@ -4,18 +4,16 @@
 //! acknowledged. So outcomes are read back from the finalizer topics since the oldest event that waits,
 //! and never less than the time for which finished deliveries are remembered anyway.
 
-use std::time::Duration;
-
 use chatbus_bus::{BusError, Scan, ScanFrom, ScanTopics};
-use chatbus_event::{Event, Family, Timestamp, names};
+use chatbus_event::{Event, Timestamp};
 use tracing::{info, warn};
 
 use super::jobs::{self, Done, Input, Intake};
-use super::letters::{self, Owed};
 use super::work::{Place, Work};
 use super::{Engine, EngineState, GENERIC, OWN, Shared};
 use crate::decide::Ending;
 use crate::lanes::{Conversation, Key, WorkId};
+use crate::outcomes::{self, Known};
 use crate::resolve::Destination;
 use crate::ticket::Ticket;
 
@@ -23,10 +21,7 @@ use crate::ticket::Ticket;
 pub(super) struct Found {
     /// The bus's epoch when it began.
     epoch: u64,
-    /// Deliveries that ended.
-    finished: Vec<String>,
-    /// Of these, the failed ones without a dead letter.
-    owed: Owed,
+    known: Known,
     /// What waits in the lane.
     lane: Vec<LaneEntry>,
 }
@@ -37,11 +32,6 @@ struct LaneEntry {
     timeout_at: Option<Timestamp>,
     goes: Result<Destination, Ending>,
 }
-
-/// Clocks of the bus and of this machine may differ by this much.
-const SKEW: Duration = Duration::from_secs(5);
-/// Outcomes are kept no longer than this, so there is nothing to see further back.
-const FURTHEST: Duration = chatbus_bus::limits::RETENTION;
 
 // === impl Engine ===
 
@@ -115,11 +105,11 @@ impl Engine {
         let Some(found) = found.filter(|_| self.stop_by.is_none()) else { return };
         self.looked_back = Some(found.epoch);
         let now = self.now();
-        let (outcomes, waiting) = (found.finished.len(), found.lane.len());
-        for id in &found.finished {
+        let (outcomes, waiting) = (found.known.finished.len(), found.lane.len());
+        for id in &found.known.finished {
             self.finished.insert(id, now);
         }
-        self.owed = found.owed;
+        self.owed = found.known.owed;
         info!(event = "egress.looked_back", outcomes, waiting, "looked back at outcomes");
         self.drop_finished();
         for entry in found.lane {
@@ -250,19 +240,9 @@ impl Shared {
                 since = since.min(now.minus(age));
             }
         }
-        let since = since.minus(SKEW).max(now.minus(FURTHEST));
-        let topics = ScanTopics::Family(Family::Finalizer);
-        let mut records = self.bus.scan(Scan { topics, from: ScanFrom::Time(since), follow: false }).await?;
-        let (mut finished, mut failed) = (Vec::new(), Owed::new());
-        while let Some(record) = records.next().await {
-            let record = record?;
-            if let Some(id) = record.message.attributes.get(names::DELIVERY_ID) {
-                failed.extend(letters::ending_of(&record).map(|ending| (id.to_owned(), ending)));
-                finished.push(id.to_owned());
-            }
-        }
-        let owed = letters::without_letter(&*self.bus, failed, since).await?;
+        let since = since.minus(outcomes::SKEW).max(now.minus(outcomes::FURTHEST));
+        let known = outcomes::read_back(&*self.bus, since).await?;
         lane.sort_by_key(|entry| entry.ticket.order);
-        Ok(Found { epoch, finished, owed, lane })
+        Ok(Found { epoch, known, lane })
     }
 }

@@ -1,6 +1,8 @@
 //! The engine over the in-memory bus and a scripted platform, in paused time.
 #![cfg(test)]
 
+mod cluster;
+mod nodes;
 mod outcomes;
 mod recovery;
 mod sink;

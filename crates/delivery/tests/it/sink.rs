@@ -34,6 +34,8 @@ struct Script {
     panicking: HashSet<String>,
     disconnected: bool,
     unserved: HashSet<String>,
+    /// When it is set, nobody else is served.
+    served: Option<HashSet<String>>,
     pace: HashMap<String, (Duration, Option<Instant>)>,
     in_flight: HashSet<String>,
     said: Vec<Said>,
@@ -79,6 +81,20 @@ impl FakeSink {
 
     pub(crate) fn does_not_serve(&self, target: &str) {
         self.script().unserved.insert(target.to_owned());
+    }
+
+    /// It serves these channels and no others.
+    pub(crate) fn serves_only(&self, channels: &[&str]) {
+        self.script().served = Some(channels.iter().map(|channel| (*channel).to_owned()).collect());
+    }
+
+    pub(crate) fn serves_nobody(&self) {
+        self.serves_only(&[]);
+    }
+
+    pub(crate) fn begins_to_serve(&self, user: &str) {
+        self.script().served.get_or_insert_default().insert(format!("@{user}"));
+        self.changes.send_modify(|version| *version += 1);
     }
 
     /// At most one message in this long for a target.
@@ -136,7 +152,8 @@ impl Sink for FakeSink {
     fn availability(&self, target: &Target) -> Availability {
         let now = self.clock.instant();
         let script = self.script();
-        if script.unserved.contains(&name(target)) {
+        let serves = |served: &HashSet<String>| served.contains(&name(target));
+        if script.unserved.contains(&name(target)) || !script.served.as_ref().is_none_or(serves) {
             return Availability::Unserved;
         }
         if script.disconnected {

@@ -60,7 +60,7 @@ pub(crate) fn instance() -> InstanceId {
     InstanceId::parse("me").unwrap()
 }
 
-fn table() -> PlatformTable {
+pub(crate) fn table() -> PlatformTable {
     let platform = |name, aliases, reach| Platform { name, aliases, reach };
     PlatformTable::new([
         platform("brook", &[], Reach::Public),
@@ -240,7 +240,7 @@ impl Running {
     }
 }
 
-fn connect(store: &MemoryStore, runtime: &Runtime) -> Arc<dyn Bus> {
+pub(crate) fn connect(store: &MemoryStore, runtime: &Runtime) -> Arc<dyn Bus> {
     let letters = Arc::new(EventDeadLetters::new("test", runtime.clone()));
     let bus: Arc<dyn Bus> =
         Arc::new(MemoryBus::new(store, MemoryConfig::default(), letters.clone(), runtime.clone()));

@@ -1,0 +1,187 @@
+//! Several instances: each event is said once, by one that can, whoever comes and goes.
+
+use std::time::Duration;
+
+use chatbus_delivery::Ended;
+use chatbus_event::{InstanceId, Topic};
+use serde_json::{Value, json};
+
+use crate::nodes::{Cluster, LEASE};
+use crate::world::event;
+
+fn topic_of(name: &str) -> Topic {
+    Topic::egress_of(&InstanceId::parse(name).unwrap())
+}
+
+fn to(user: &str) -> Value {
+    json!({ "egress": { "destination": "socket", "type": "chat" }, "userId": user })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generic_event_is_said_once_by_an_instance_that_is_in_the_channel() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for (name, channels) in [("a", &["#one"][..]), ("b", &["#one", "#two"]), ("c", &["#one", "#three"])] {
+        let mut node = cluster.ingress(name, channels).await;
+        node.runs().await;
+        nodes.push(node);
+    }
+    let world = &cluster.world;
+    for n in 0..40 {
+        for channel in ["#one", "#two", "#three"] {
+            world.say(channel, &format!("{channel} {n}")).await;
+        }
+    }
+    world.until_finalized(120).await;
+    let outcomes = world.one_outcome_each(120).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+    for channel in ["#one", "#two", "#three"] {
+        let said: Vec<Vec<String>> = nodes.iter().map(|node| node.sink.texts(channel)).collect();
+        let expected: Vec<String> = (0..40).map(|n| format!("{channel} {n}")).collect();
+        assert_eq!(said.concat(), expected, "each once, in order, by one instance");
+    }
+    for node in nodes {
+        assert_eq!(node.stop().await, Some(Ended::Stopped));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_instance_cannot_say_another_says() {
+    let cluster = Cluster::new();
+    let mut a = cluster.ingress("a", &["#one"]).await;
+    let mut b = cluster.ingress("b", &["#two"]).await;
+    a.runs().await;
+    b.runs().await;
+    let world = &cluster.world;
+    world.publish(&topic_of("a"), &[], event("#two", "elsewhere", json!({}))).await;
+    world
+        .publish(&topic_of("a"), &[], event("#none", "nowhere", json!({"metadata": {"deadlineMs": 3000}})))
+        .await;
+    world.until_finalized(2).await;
+    let outcomes = world.one_outcome_each(2).await;
+    assert_eq!((outcomes["elsewhere"].as_str(), outcomes["nowhere"].as_str()), ("SENT", "no_instance"));
+    assert_eq!(b.sink.texts("#two"), ["elsewhere"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_is_reached_at_the_gateway_that_has_the_connection() {
+    let cluster = Cluster::new();
+    let mut bot = cluster.ingress("bot", &["#one"]).await;
+    let mut a = cluster.gateway("a").await;
+    let mut b = cluster.gateway("b").await;
+    for node in [&mut bot, &mut a, &mut b] {
+        node.runs().await;
+    }
+    b.connect("alice").await;
+    let world = &cluster.world;
+    world.say_with("", "to alice", to("alice")).await;
+    // Addressed to a gateway where she is not.
+    let topic = Topic::api_egress_of(&InstanceId::parse("a").unwrap());
+    world.publish(&topic, &[], event("", "to alice at a", to("alice"))).await;
+    world.until_finalized(2).await;
+    let outcomes = world.one_outcome_each(2).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+    let mut said = b.sink.texts("@alice");
+    said.sort();
+    assert_eq!(said, ["to alice", "to alice at a"]);
+    assert!(a.sink.said().is_empty() && bot.sink.said().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offline_user_is_waited_for_and_then_given_up_once() {
+    let cluster = Cluster::new();
+    let mut a = cluster.gateway("a").await;
+    let mut b = cluster.gateway("b").await;
+    a.runs().await;
+    b.runs().await;
+    let world = &cluster.world;
+    for n in 0..5 {
+        world.say_with("", &format!("alice {n}"), to("alice")).await;
+        world.say_with("", &format!("nobody {n}"), to("nobody")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(world.finalized().await.is_empty());
+    assert_eq!(world.held_and_pending().await, (0, 0), "what waits holds no slot");
+    b.connect("alice").await;
+    world.until_finalized(5).await;
+    assert_eq!(b.sink.texts("@alice"), (0..5).map(|n| format!("alice {n}")).collect::<Vec<_>>());
+    world.until_finalized(10).await;
+    let outcomes = world.one_outcome_each(10).await;
+    let given_up =
+        outcomes.iter().filter(|(id, reason)| id.starts_with("nobody") && *reason == "user_offline");
+    assert_eq!(given_up.count(), 5, "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_addressed_to_an_instance_that_is_gone_or_never_was_is_taken_over() {
+    let cluster = Cluster::new();
+    let mut a = cluster.ingress("a", &["#one"]).await;
+    let mut b = cluster.ingress("b", &["#one"]).await;
+    a.runs().await;
+    b.runs().await;
+    let world = &cluster.world;
+    a.sink.set_takes(Duration::from_secs(3600));
+    for n in 0..5 {
+        world.publish(&topic_of("a"), &[], event("#one", &format!("a {n}"), json!({}))).await;
+        world.publish(&topic_of("ghost"), &[], event("#one", &format!("ghost {n}"), json!({}))).await;
+    }
+    world.until(LEASE * 3, async || !a.sink.said().is_empty()).await;
+    a.kill().await;
+    world.until_finalized(10).await;
+    let outcomes = world.one_outcome_each(10).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+    for name in ["a", "ghost"] {
+        let said: Vec<String> =
+            b.sink.texts("#one").into_iter().filter(|text| text.starts_with(name)).collect();
+        assert_eq!(said, (0..5).map(|n| format!("{name} {n}")).collect::<Vec<_>>(), "in order, each once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_its_lease_begins_nothing_and_decides_nothing_that_was_taken_over() {
+    let cluster = Cluster::new();
+    let mut a = cluster.ingress("a", &["#one"]).await;
+    let mut b = cluster.ingress("b", &["#one"]).await;
+    a.runs().await;
+    b.runs().await;
+    let world = &cluster.world;
+    // Its verdict comes long after its lease.
+    a.sink.set_takes(Duration::from_secs(40));
+    for n in 0..3 {
+        world.publish(&topic_of("a"), &[], event("#one", &format!("{n}"), json!({}))).await;
+    }
+    world.until(LEASE, async || !a.sink.said().is_empty()).await;
+    a.set_reachable(false);
+    world.until_finalized(3).await;
+    assert_eq!(a.ended().await, Ended::Lost);
+    a.set_reachable(true);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let outcomes = world.one_outcome_each(3).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+    assert_eq!(a.sink.texts("#one"), ["0"], "it began nothing more");
+    assert_eq!(b.sink.texts("#one"), ["0", "1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_dispatches_when_the_dispatcher_is_gone() {
+    let cluster = Cluster::new();
+    let mut nodes = std::collections::VecDeque::new();
+    for name in ["a", "b", "c"] {
+        let mut node = cluster.ingress(name, &["#one"]).await;
+        node.runs().await;
+        nodes.push_back(node);
+    }
+    let world = &cluster.world;
+    let mut n = 0;
+    while let Some(node) = nodes.pop_front() {
+        world.say("#one", &format!("{n}")).await;
+        n += 1;
+        world.until_finalized(n).await;
+        if nodes.is_empty() {
+            break;
+        }
+        node.kill().await;
+    }
+    let outcomes = world.one_outcome_each(3).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+}
