@@ -229,7 +229,7 @@ pub(crate) async fn consumer_names(
 
 /// The subjects a stream holds messages of, so many at most, each with how many it holds; none when
 /// the stream is not there.
-pub(crate) async fn subjects(
+pub(crate) async fn subject_counts(
     session: &Session,
     stream: &str,
     max: usize,

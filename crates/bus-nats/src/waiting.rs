@@ -20,7 +20,7 @@ pub(crate) async fn waiting(link: &Link, family: Family) -> Result<Vec<Waiting>,
     let epoch = link.epoch()?;
     let stream = link.names.stream(family);
     let (subjects, consumers) = try_join(
-        api::subjects(&epoch.session, &stream, limits::MAX_WAITING),
+        api::subject_counts(&epoch.session, &stream, limits::MAX_WAITING),
         api::consumer_names(&epoch.session, &stream, limits::MAX_WAITING),
     )
     .await?;
