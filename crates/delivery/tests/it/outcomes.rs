@@ -90,7 +90,7 @@ async fn every_reason_one_instance_can_meet_ends_in_one_outcome_and_one_dead_let
         ("no_recipient", "no_recipient"),
         ("no_text", "no_text"),
         ("panic", "unverified"),
-        ("private", "no_instance"),
+        ("private", "user_offline"),
         ("rejected", "rejected"),
         ("sent", "SENT"),
         ("timeout", "expired"),
