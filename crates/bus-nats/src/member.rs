@@ -309,6 +309,9 @@ impl Puller {
                 None
             }
             _ => {
+                if description.contains("Consumer Deleted") && is_queue(self.subscription.topic.family()) {
+                    self.share.lost();
+                }
                 tracing::debug!(event = "bus.group_lost", code, reason = description, group = %self.subscription.group, "a pull ended");
                 Some(End::Renew)
             }

@@ -6,3 +6,4 @@ mod entering;
 mod harness;
 mod outages;
 mod specifics;
+mod takeover;

@@ -74,3 +74,21 @@ fn a_queue_has_one_group() {
     space.declare(&Topic::ingress(), &owner).unwrap();
     space.declare(&Topic::ingress(), &thief).unwrap();
 }
+
+#[test]
+fn a_group_that_was_deleted_and_declared_again_is_another() {
+    let mut space = Space::default();
+    let (topic, owner, start) = (Topic::egress(), Group::parse("owner").unwrap(), start());
+    space.store(&topic, message("a", 1), true, start, &MemoryConfig::default()).unwrap();
+    space.declare(&topic, &owner).unwrap();
+    let (held, _, before) = space.take(&topic, &owner, 1, start.instant).unwrap();
+    space.delete_group(&topic, &owner);
+    space.declare(&topic, &owner).unwrap();
+    let (again, counts, after) = space.take(&topic, &owner, 1, start.instant).unwrap();
+    assert_eq!((again.seq, counts.deliveries), (held.seq, 1));
+    space.ack(&topic, &owner, before, held.seq, 1);
+    assert!(space.same_group(&topic, &owner, before).is_none());
+    assert!(space.fetch(&topic, held.seq).is_some(), "what the first group said settled the second one's");
+    space.ack(&topic, &owner, after, held.seq, 1);
+    assert!(space.fetch(&topic, held.seq).is_none());
+}
