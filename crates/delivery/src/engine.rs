@@ -34,6 +34,7 @@ mod finish;
 mod forward;
 mod intake;
 mod jobs;
+mod legs;
 pub(crate) mod letters;
 mod meter;
 mod recover;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chatbus_bus::{
     Bus, BusError, Delivery, Group, Record, Scan, ScanFrom, ScanTopics, Settlement, Subscription, Waiting,
 };
-use chatbus_event::{Event, Family, Topic};
+use chatbus_event::{Event, Family, InstanceId, Topic};
 use chatbus_runtime::{Backoff, Fence, Runtime};
 use chatbus_state::{LeaseView, Liveness};
 use futures::StreamExt as _;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::EngineConfig;
-use crate::ledger::{Claim, Ledger};
+use crate::ledger::{Claim, Ledger, LegSays};
 use crate::outcome::{Outcome, dead_letter};
 use crate::outcomes::{self, Known};
 use crate::presented::lease_key;
@@ -231,12 +231,22 @@ impl Takeover {
             }
             return;
         }
-        let ending = match self.ledger.claim(&ticket.id).await {
-            Claim::Ours => {
-                let message = ticket.taken_over(&record.message);
-                return self.publish(&Topic::egress(), &message).await;
+        let ending = if ticket.is_leg {
+            let instance = ticket.origin.instance();
+            match self.ledger.leg_left(&ticket.id, instance.as_ref().map_or("", InstanceId::as_str)).await {
+                LegSays::Silent => return,
+                LegSays::Anew => None,
+                LegSays::Publish(ending) => Some(ending),
             }
-            Claim::Ended(ending) => ending,
+        } else {
+            match self.ledger.claim(&ticket.id).await {
+                Claim::Ours => None,
+                Claim::Ended(ending) => Some(ending),
+            }
+        };
+        let Some(ending) = ending else {
+            let message = ticket.taken_over(&record.message);
+            return self.publish(&Topic::egress(), &message).await;
         };
         // Who decided that may have died before it said so. The ids are made from the delivery's.
         let now = self.runtime.clock.now();

@@ -34,6 +34,8 @@ pub(crate) struct Ticket {
     pub(crate) last_chance: bool,
     /// How often it was forwarded between topics.
     pub(crate) hops: u32,
+    /// It is one of several legs: see the ledger.
+    pub(crate) is_leg: bool,
     /// What was tried: the first ones and the last ones.
     pub(crate) attempts: Vec<Attempt>,
 }
@@ -46,6 +48,9 @@ mod lane {
     pub(super) const LAST_CHANCE: &str = "laneLastChance";
     pub(super) const ALL: [&str; 4] = [TOPIC, ORDER, ATTEMPTS, LAST_CHANCE];
 }
+
+/// The attribute of what is one of several legs: the instance it is for.
+const LEG: &str = "leg";
 
 /// Attempts kept: this many of the first, and as many of the last.
 const KEPT_ATTEMPTS: usize = 10;
@@ -82,6 +87,7 @@ impl Ticket {
             deadline: if last_chance { now.plus(LATE_CHANCE) } else { deadline },
             last_chance,
             hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
+            is_leg: attributes.get(LEG).is_some(),
             attempts: Vec::new(),
         }
     }
@@ -100,6 +106,7 @@ impl Ticket {
             deadline: Timestamp::parse(attributes.get(names::DEADLINE)?)?,
             last_chance: attributes.get(lane::LAST_CHANCE).is_some(),
             hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
+            is_leg: attributes.get(LEG).is_some(),
             attempts: attributes.get(lane::ATTEMPTS).map(read_attempts).unwrap_or_default(),
         })
     }
@@ -134,7 +141,17 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, hops.to_string());
+        attributes.remove(LEG);
         Message::new(id, attributes, original.body.clone())
+    }
+
+    /// The same event for the topic of one of several instances, one hop on.
+    pub(crate) fn leg(&self, original: &Message, instance: &str) -> Message {
+        let Message { id, mut attributes, body } = self.forwarded(original);
+        let id = id.step(instance);
+        attributes.set(names::MESSAGE_ID, id.as_str());
+        attributes.set(LEG, instance);
+        Message::new(id, attributes, body)
     }
 
     /// The same event for the generic topic, taken over from a topic that nobody reads any more. Its id is
@@ -146,10 +163,16 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, self.hops.to_string());
-        for name in lane::ALL {
+        for name in lane::ALL.into_iter().chain([LEG]) {
             attributes.remove(name);
         }
         Message::new(id, attributes, original.body.clone())
+    }
+
+    /// Its name among what an engine has in hand: a leg is another than the event it is a leg of, which
+    /// the same engine may just be sending on.
+    pub(crate) fn name(&self) -> Arc<str> {
+        name(self.id.clone(), self.is_leg)
     }
 
     /// Notes an attempt. In between the first and the last ones they are forgotten.
@@ -186,6 +209,15 @@ pub(crate) fn delivery_id(record: &Record) -> Arc<str> {
             hex.into()
         }
     }
+}
+
+/// The name of a delivery among what an engine has in hand.
+pub(crate) fn name_of(id: &Arc<str>, record: &Record) -> Arc<str> {
+    name(id.clone(), record.message.attributes.get(LEG).is_some())
+}
+
+fn name(id: Arc<str>, is_leg: bool) -> Arc<str> {
+    if is_leg { format!("{id}\n{LEG}").into() } else { id }
 }
 
 fn write_attempts(attempts: &[Attempt]) -> String {

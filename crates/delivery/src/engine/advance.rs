@@ -77,7 +77,8 @@ impl Engine {
             match before_send(availability, now) {
                 Before::Send => {
                     self.set_wait(at, None);
-                    self.begin(at, head, Step::Send);
+                    let step = self.also(at, head).map_or(Step::Send, Step::Forward);
+                    self.begin(at, head, step);
                 }
                 Before::Wait { until, cause } => match self.elsewhere(at, head, availability) {
                     Elsewhere::Go(way) => {
@@ -107,7 +108,7 @@ impl Engine {
                 self.deadlines.remove(&(work.timing.deadline, head));
                 match step {
                     Step::Send => self.send(at, head, loaded, now),
-                    Step::Forward(way) => self.forward(at, head, loaded, &way, now),
+                    Step::Forward(way) => self.forward(at, head, loaded, way, now),
                 }
             }
             Place::Parked => self.to_fetch.push_back(head),

@@ -9,7 +9,7 @@ use tracing::{error, warn};
 use super::advance::channel_of;
 use super::jobs::Input;
 use super::work::{Loaded, Place, Work};
-use super::{Engine, Shared, jobs};
+use super::{Engine, Shared, jobs, legs};
 use crate::decide::Ending;
 use crate::lanes::WorkId;
 use crate::outcome::{Outcome, dead_letter};
@@ -90,6 +90,10 @@ impl Engine {
         });
         self.unconfirmed += 1;
         let inputs = std::mem::take(&mut work.inputs);
+        if ticket.is_leg {
+            let job = legs::conclude(shared, id, ticket.clone(), outcome, ending.clone(), letter, inputs);
+            return self.jobs.push(Box::pin(job));
+        }
         let line = shared.cluster.ledger.is_some().then(|| (ticket.id.clone(), ending.clone()));
         self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, line, letter, inputs)));
     }
@@ -112,7 +116,7 @@ impl Engine {
     pub(super) fn let_go(&mut self, id: WorkId) -> Option<Work> {
         self.leave(id);
         let work = self.works.remove(id)?;
-        self.by_id.remove(&work.ticket.id);
+        self.by_id.remove(&work.ticket.name());
         Some(work)
     }
 

@@ -7,13 +7,12 @@
 
 use std::time::Instant;
 
-use chatbus_bus::Message;
 use chatbus_connector::{Audience, Availability};
 use chatbus_event::Topic;
 use tracing::{debug, warn};
 
 use super::work::{Loaded, Place};
-use super::{Engine, jobs};
+use super::{Engine, jobs, legs};
 use crate::config::{MAX_HOPS, PATIENCE};
 use crate::lanes::{ConversationId, Key, WorkId};
 use crate::peers::{Peer, PeerChange};
@@ -21,8 +20,12 @@ use crate::peers::{Peer, PeerChange};
 /// Where something that cannot be said here goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
-    /// To those that can say it.
-    Peers(Vec<Peer>),
+    /// To one that can say it.
+    Peer(Peer),
+    /// To several, because a user is connected to several.
+    Legs(Vec<Peer>),
+    /// It was one of several, and comes to nothing here.
+    Left,
     /// To whoever dispatches the generic topic.
     Generic,
 }
@@ -63,7 +66,8 @@ impl Engine {
             return stay;
         };
         let peers = &self.shared.cluster.peers;
-        if work.ticket.hops >= MAX_HOPS || !peers.are_there() {
+        let is_bound = work.ticket.hops >= MAX_HOPS && !work.ticket.is_leg;
+        if is_bound || !peers.are_there() {
             return stay;
         }
         let is_generic = work.ticket.origin == Topic::egress();
@@ -78,12 +82,42 @@ impl Engine {
         {
             return Elsewhere::Stay(Some(since + PATIENCE));
         }
+        if work.ticket.is_leg {
+            return Elsewhere::Go(Way::Left);
+        }
         if self.dispatches() {
             let peers = peers.serving(conversation.key.platform, &conversation.key.target);
-            return if peers.is_empty() { stay } else { Elsewhere::Go(Way::Peers(peers)) };
+            return self.way_to(at, peers).map_or(stay, Elsewhere::Go);
         }
         // What the dispatcher sent here and is not to be said here after all goes back to it as well.
         Elsewhere::Go(Way::Generic)
+    }
+
+    /// The other gateways of a user to whom something generic can be said here: it goes to all.
+    pub(super) fn also(&self, at: ConversationId, head: WorkId) -> Option<Way> {
+        let (conversation, work) = (self.lanes.get(at)?, self.works.get(head)?);
+        if !self.is_gateway(at) || work.ticket.origin != Topic::egress() || !self.dispatches() {
+            return None;
+        }
+        let mut peers =
+            self.shared.cluster.peers.serving(conversation.key.platform, &conversation.key.target);
+        if peers.is_empty() {
+            return None;
+        }
+        let config = &self.shared.config;
+        peers.push(Peer {
+            instance: config.instance.as_str().into(),
+            topic: config.role.topic(&config.instance),
+        });
+        Some(Way::Legs(peers))
+    }
+
+    /// How something reaches the best of these, or of a user's gateways all.
+    fn way_to(&self, at: ConversationId, mut peers: Vec<Peer>) -> Option<Way> {
+        if peers.len() > 1 && self.is_gateway(at) {
+            return Some(Way::Legs(peers));
+        }
+        (!peers.is_empty()).then(|| Way::Peer(peers.swap_remove(0)))
     }
 
     /// Passes on the head of a conversation.
@@ -92,33 +126,26 @@ impl Engine {
         at: ConversationId,
         head: WorkId,
         loaded: Box<Loaded>,
-        way: &Way,
+        way: Way,
         now: Instant,
     ) {
         let Some(work) = self.works.get_mut(head) else { return };
-        let Some(original) = work.record(&loaded).map(|record| &record.message) else { return };
-        let messages: Vec<(Topic, Message)> = match way {
-            Way::Generic => vec![(Topic::egress(), work.ticket.forwarded(original))],
-            // A user's other gateways get theirs from the ledger of legs; see `legs`.
-            Way::Peers(peers) => peers
-                .iter()
-                .take(1)
-                .map(|peer| (peer.topic.clone(), work.ticket.forwarded(original)))
-                .collect(),
+        let Some(original) = work.record(&loaded).map(|record| record.message.clone()) else { return };
+        let (shared, ticket) = (self.shared.clone(), work.ticket.clone());
+        debug!(event = "egress.forwarded", deliveryId = &*ticket.id, "passed on");
+        let job: jobs::Job = match way {
+            Way::Generic => {
+                Box::pin(jobs::forward(shared, head, Topic::egress(), ticket.forwarded(&original)))
+            }
+            Way::Peer(peer) => Box::pin(jobs::forward(shared, head, peer.topic, ticket.forwarded(&original))),
+            Way::Legs(peers) => Box::pin(legs::send(shared, head, ticket, original, peers)),
+            Way::Left => Box::pin(legs::leave(shared, head, ticket, original, loaded.event.clone())),
         };
-        if let Some((topic, _)) = messages.first() {
-            debug!(
-                event = "egress.forwarded",
-                topic = topic.family().label(),
-                deliveryId = &*work.ticket.id,
-                "passed on"
-            );
-        }
         work.place = Place::Sending(loaded);
         if let Some(conversation) = self.lanes.get_mut(at) {
             conversation.in_flight = Some((head, now));
         }
-        self.jobs.push(Box::pin(jobs::forward(self.shared.clone(), head, messages)));
+        self.jobs.push(job);
     }
 
     pub(super) fn on_forwarded(&mut self, id: WorkId, stored: bool) {

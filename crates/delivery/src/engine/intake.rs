@@ -13,7 +13,7 @@ use crate::decide::Ending;
 use crate::facts::Facts;
 use crate::lanes::{Conversation, Key};
 use crate::resolve::{Destination, resolve};
-use crate::ticket::{Ticket, delivery_id};
+use crate::ticket::{Ticket, delivery_id, name_of};
 
 /// What becomes of an event.
 enum Plan {
@@ -49,7 +49,7 @@ impl Engine {
             debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
             return self.settle_known(&id, input, delivery);
         }
-        if let Some(&at) = self.by_id.get(&id)
+        if let Some(&at) = self.by_id.get(&name_of(&id, record))
             && let Some(work) = self.works.get_mut(at)
         {
             match work.lane {
@@ -82,7 +82,7 @@ impl Engine {
             Plan::End(ending) => (Some(ending), None, String::new()),
         };
         let loaded = Box::new(Loaded { record: None, event: decoded.ok(), text });
-        let order = ticket.order;
+        let (order, name) = (ticket.order, ticket.name());
         let deadline = timing.deadline;
         let work = self.works.insert(Work {
             ticket,
@@ -96,7 +96,7 @@ impl Engine {
             may_have_been_sent: false,
             ends: None,
         });
-        self.by_id.insert(id, work);
+        self.by_id.insert(name, work);
         if let Some(ending) = ending {
             return self.finish(work, ending);
         }

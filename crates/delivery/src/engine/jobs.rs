@@ -33,7 +33,7 @@ pub(super) enum Done {
         input: Input,
         intake: Intake,
     },
-    /// Passed on to other topics; `false` when one of them refuses.
+    /// Passed on; `false` when the other topic refuses it.
     Forwarded {
         work: WorkId,
         stored: bool,
@@ -228,24 +228,42 @@ pub(super) async fn conclude(
         // Another says how it ends; what came in is another's too.
         return Done::Concluded { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
     }
+    publish_rest(&shared, &outcome, dead_letter).await;
+    Done::Concluded { work, inputs: acknowledge(inputs).await }
+}
+
+/// Publishes what follows an outcome: its dead letter, and a copy.
+pub(super) async fn publish_rest(
+    shared: &Shared,
+    outcome: &Outcome,
+    dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
+) {
     if let Some(letter) = dead_letter.and_then(|make| make()) {
-        store(&shared, &Topic::dead_letter(), &letter).await;
+        store(shared, &Topic::dead_letter(), &letter).await;
     }
     if let Some(topic) = &outcome.copy_to {
-        store(&shared, topic, &outcome.finalize).await;
+        store(shared, topic, &outcome.finalize).await;
     }
+}
+
+/// Acknowledges what came in; gives where from.
+pub(super) async fn acknowledge(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
     let mut settled = Vec::with_capacity(inputs.len());
     for (input, delivery) in inputs {
         // Unconfirmed, it comes again, and is known.
         let _ = delivery.settle(Settlement::Ack).await;
         settled.push(input);
     }
-    Done::Concluded { work, inputs: settled }
+    settled
 }
 
 /// Publishes an outcome until the bus has it, for as long as it is ours to say; says whether it was.
 /// Without its outcome no delivery may be acknowledged: someone must mend a bus that refuses it.
-async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line: Option<(Arc<str>, Ending)>) -> bool {
+pub(super) async fn publish_outcome(
+    shared: &Shared,
+    outcome: &Outcome,
+    mut line: Option<(Arc<str>, Ending)>,
+) -> bool {
     let mut backoff = bus_backoff();
     loop {
         let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
@@ -272,13 +290,10 @@ async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line: Option<(A
     }
 }
 
-/// Passes an event on to other topics. Where it came from is acknowledged after that.
-pub(super) async fn forward(shared: Arc<Shared>, work: WorkId, messages: Vec<(Topic, Message)>) -> Done {
-    let mut all = true;
-    for (topic, message) in &messages {
-        all &= store(&shared, topic, message).await.is_some();
-    }
-    Done::Forwarded { work, stored: all }
+/// Passes an event on to another topic. Where it came from is acknowledged after that.
+pub(super) async fn forward(shared: Arc<Shared>, work: WorkId, topic: Topic, message: Message) -> Done {
+    let stored = store(&shared, &topic, &message).await.is_some();
+    Done::Forwarded { work, stored }
 }
 
 /// Settles a delivery. When the bus does not confirm it, it comes again, and is known.

@@ -145,12 +145,12 @@ impl Engine {
         if self.finished.contains(&entry.ticket.id) {
             return self.clear_known(&entry.ticket.id, entry.seq);
         }
-        if self.by_id.contains_key(&entry.ticket.id) {
+        if self.by_id.contains_key(&entry.ticket.name()) {
             return;
         }
         let clock = &self.shared.runtime.clock;
         let timing = entry.ticket.timing(entry.timeout_at, clock.now(), clock.instant());
-        let (id, order) = (entry.ticket.id.clone(), entry.ticket.order);
+        let (name, order) = (entry.ticket.name(), entry.ticket.order);
         let work = self.works.insert(Work {
             ticket: entry.ticket,
             timing,
@@ -163,7 +163,7 @@ impl Engine {
             may_have_been_sent: false,
             ends: None,
         });
-        self.by_id.insert(id, work);
+        self.by_id.insert(name, work);
         match entry.goes {
             Err(ending) => self.finish(work, ending),
             Ok(Destination { platform, target, sink }) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chatbus_connector::Verdict;
 use chatbus_delivery::Ended;
 use chatbus_event::{InstanceId, Topic};
 use serde_json::{Value, json};
@@ -184,4 +185,60 @@ async fn another_dispatches_when_the_dispatcher_is_gone() {
     }
     let outcomes = world.one_outcome_each(3).await;
     assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_of_two_gateways_gets_it_at_both_and_there_is_one_outcome() {
+    for dispatcher_is_a_gateway in [true, false] {
+        let cluster = Cluster::new();
+        let mut bot = None;
+        if !dispatcher_is_a_gateway {
+            let mut node = cluster.ingress("bot", &["#one"]).await;
+            node.runs().await;
+            bot = Some(node);
+        }
+        let mut a = cluster.gateway("a").await;
+        let mut b = cluster.gateway("b").await;
+        a.runs().await;
+        b.runs().await;
+        a.connect("alice").await;
+        b.connect("alice").await;
+        let world = &cluster.world;
+        world.until(LEASE, async || a.knows("alice") && b.knows("alice")).await;
+        if let Some(bot) = &bot {
+            world.until(LEASE, async || bot.knows("alice")).await;
+        }
+        for n in 0..5 {
+            world.say_with("", &format!("{n}"), to("alice")).await;
+        }
+        world.until_finalized(5).await;
+        let outcomes = world.one_outcome_each(5).await;
+        assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+        for node in [&a, &b] {
+            assert_eq!(node.sink.texts("@alice"), ["0", "1", "2", "3", "4"], "bot: {}", bot.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_fails_decides_nothing_while_another_may_succeed() {
+    let cluster = Cluster::new();
+    let mut a = cluster.gateway("a").await;
+    let mut b = cluster.gateway("b").await;
+    a.runs().await;
+    b.runs().await;
+    a.connect("alice").await;
+    b.connect("alice").await;
+    let cut = || Verdict::Unverified { code: "cut".into(), message: "gone".into() };
+    a.sink.answers("one fails", [cut()]);
+    a.sink.answers("both fail", [cut()]);
+    b.sink.answers("both fail", [cut()]);
+    b.sink.set_takes(Duration::from_secs(2));
+    let world = &cluster.world;
+    world.until(LEASE, async || a.knows("alice") && b.knows("alice")).await;
+    world.say_with("", "one fails", to("alice")).await;
+    world.say_with("", "both fail", to("alice")).await;
+    world.until_finalized(2).await;
+    let outcomes = world.one_outcome_each(2).await;
+    assert_eq!((outcomes["one fails"].as_str(), outcomes["both fail"].as_str()), ("SENT", "unverified"));
 }

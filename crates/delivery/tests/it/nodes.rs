@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatbus_bus::Bus;
-use chatbus_connector::Sink;
+use chatbus_connector::{Audience, Sink};
 use chatbus_delivery::{
-    Applicant, ClusterView, Ended, Engine, EngineConfig, EngineState, Ledger, Process, Role, Served, Takeover,
+    Applicant, ClusterView, Ended, Engine, EngineConfig, EngineState, Ledger, Peers as _, Process, Role,
+    Served, Takeover,
 };
 use chatbus_event::InstanceId;
 use chatbus_runtime::{CancellationToken, Runtime};
@@ -25,6 +26,7 @@ pub(crate) struct Node {
     pub(crate) state: Arc<MemoryState>,
     pub(crate) engine: watch::Receiver<EngineState>,
     pub(crate) epoch: Arc<str>,
+    view: ClusterView,
     stop: CancellationToken,
     tasks: JoinSet<Option<Ended>>,
 }
@@ -72,14 +74,14 @@ impl Cluster {
         let mut tasks = JoinSet::new();
         let own: Arc<dyn chatbus_state::State> = state.clone();
         {
-            let (leases, own, runtime) = (leases.clone(), own.clone(), runtime.clone());
+            let (leases, state, runtime) = (leases.clone(), own.clone(), runtime.clone());
             tasks.spawn(async move {
-                leases.keep(own, runtime).await;
+                leases.keep(state, runtime).await;
                 None
             });
-            let (view, own, runtime) = (view.clone(), state.clone(), self.runtime(&stop));
+            let (view, state, runtime) = (view.clone(), own.clone(), self.runtime(&stop));
             tasks.spawn(async move {
-                view.keep(own, runtime).await;
+                view.keep(state, runtime).await;
                 None
             });
         }
@@ -99,7 +101,7 @@ impl Cluster {
             times: LeaseTimes::INSTANCE,
             dispatcher: LeaseTimes::DISPATCHER,
         };
-        let membership = applicant.join(Arc::new(view), serves.clone(), |_| false).await.unwrap();
+        let membership = applicant.join(Arc::new(view.clone()), serves.clone(), |_| false).await.unwrap();
         let epoch = membership.epoch.clone();
         let mut config = EngineConfig::new(instance.clone());
         config.role = role;
@@ -135,7 +137,7 @@ impl Cluster {
             takeover.run().await;
             None
         });
-        Node { instance, sink, state, engine: engine_state, epoch, stop, tasks }
+        Node { instance, sink, state, engine: engine_state, epoch, view, stop, tasks }
     }
 
     fn runtime(&self, stop: &CancellationToken) -> Runtime {
@@ -156,6 +158,11 @@ impl Node {
         let key = Key::parse(&format!("{}.{}", Key::hex(user), self.instance)).unwrap();
         let value = Bytes::from(format!(r#"{{"epoch":"{}","connections":1}}"#, self.epoch));
         self.state.put(Space::Presence, &key, value, Expected::Anything).await.unwrap();
+    }
+
+    /// Whether it knows of another gateway to which this user is connected.
+    pub(crate) fn knows(&self, user: &str) -> bool {
+        !self.view.serving("socket", &Audience::User(user.into())).is_empty()
     }
 
     /// As a process that dies: everything is dropped where it stands.
