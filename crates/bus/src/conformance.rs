@@ -138,6 +138,7 @@ macro_rules! conformance_promises {
             a_message_that_kills_each_time_is_given_up
             topics_that_hold_messages_are_listed_even_when_nobody_ever_subscribed
             a_deleted_groups_held_messages_come_to_the_next_group
+            a_deleted_group_stays_deleted_over_a_restart
             a_woken_member_of_a_deleted_group_disturbs_nothing
             deleting_what_is_not_there_is_no_error
             a_member_that_lived_on_gets_what_comes_after_the_takeover

@@ -110,6 +110,31 @@ pub async fn a_deleted_groups_held_messages_come_to_the_next_group<H: Harness + 
     other.close().await;
 }
 
+/// Nothing is left of a deleted group after a restart either: neither the group, nor what it knew of
+/// its messages.
+pub async fn a_deleted_group_stays_deleted_over_a_restart<H: Harness + ?Sized>(harness: &H) {
+    let mut bus = harness.open().await;
+    for topic in queues() {
+        let mut owner = join(&bus, &topic, "owner", 2).await;
+        put_many(&bus, &topic, "m", 3).await;
+        settle(next(&mut owner).await, Settlement::Retry { after: Duration::from_secs(3600) }).await;
+        let held = next(&mut owner).await;
+        delete(&bus, &topic, "owner").await;
+        drop((held, owner));
+        bus.close().await;
+        drop(bus);
+        bus = harness.open().await;
+        assert_eq!(waiting(&bus, &topic).await, waits(&topic, 3, &[]));
+        let mut takeover = join(&bus, &topic, "takeover", 3).await;
+        for delivery in next_n(&mut takeover, 3).await {
+            assert_eq!(delivery.failures(), 0, "of {}: the counts are the deleted group's", id_of(&delivery));
+            settle(delivery, Settlement::Ack).await;
+        }
+        assert_eq!(kept_ids(&bus, &topic).await, Vec::<String>::new());
+    }
+    bus.close().await;
+}
+
 /// A member that was frozen while its group was deleted wakes up: whatever it does with what it still
 /// holds, and however long it waits for more, the new group's messages stay in the new group's hands.
 pub async fn a_woken_member_of_a_deleted_group_disturbs_nothing<H: Harness + ?Sized>(harness: &H) {
