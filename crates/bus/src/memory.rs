@@ -101,6 +101,7 @@ impl MemoryBus {
             async move {
                 loop {
                     tokio::select! {
+                        biased;
                         () = closed.cancelled() => return,
                         changed = link.changed() => if changed.is_err() { return },
                     }

@@ -114,6 +114,7 @@ impl Membership {
         };
         let stand = stand_for_dispatcher(&applicant, &epoch, &dispatch, &over);
         tokio::select! {
+            biased;
             ((), ()) = async { tokio::join!(keep, stand) } => {}
             () = say => {}
         }

@@ -76,12 +76,14 @@ impl Takeover {
                 }
                 let mut lost = self.dispatch.clone();
                 tokio::select! {
+                    biased;
                     _ = lost.wait_for(Option::is_none) => {}
                     () = self.look() => {}
                 }
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = work => {}
         }
@@ -100,6 +102,7 @@ impl Takeover {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 Some((topic, result)) = taking.next(), if !taking.is_empty() => {
                     let (topic, result): (Topic, Result<u64, BusError>) = (topic, result);
                     taken.remove(&topic);

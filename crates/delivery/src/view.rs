@@ -73,6 +73,7 @@ impl ClusterView {
     pub async fn keep(&self, state: Arc<dyn State>, runtime: Runtime) {
         let work = async { tokio::join!(self.count_living(), self.watch_presence(&*state, &runtime)) };
         tokio::select! {
+            biased;
             () = runtime.stop.cancelled() => {}
             _ = work => {}
         }
@@ -85,6 +86,7 @@ impl ClusterView {
                 let _ = self.0.changes.send(PeerChange::Any);
             }
             tokio::select! {
+                biased;
                 _ = changed.changed() => {}
                 // A lease that ends is told by nothing but the time.
                 () = tokio::time::sleep(COUNT_EVERY) => {}

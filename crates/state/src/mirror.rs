@@ -79,6 +79,7 @@ impl Mirror {
             }
         };
         tokio::select! {
+            biased;
             () = runtime.stop.cancelled() => {}
             () = watching => {}
         }
@@ -98,12 +99,13 @@ impl Mirror {
         let mut first = Some(Told::new());
         loop {
             let change = tokio::select! {
-                change = changes.next() => change,
+                biased;
                 () = &mut sweep => {
                     sweep.set(tokio::time::sleep(self.sweep_every()));
                     self.sweep(now(), tell);
                     continue;
                 }
+                change = changes.next() => change,
             };
             let Some(change) = change else { return };
             match (&mut first, change) {

@@ -127,6 +127,7 @@ impl Consumer for MemoryConsumer {
                 Err(wait) => wait,
             };
             tokio::select! {
+                biased;
                 () = closed.cancelled() => return None,
                 changed = self.changes.changed() => changed.ok()?,
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
@@ -228,6 +229,7 @@ impl Records for MemoryRecords {
                 return Some(Err(BusError::closed("reading back: the store is out of reach")));
             }
             tokio::select! {
+                biased;
                 () = closed.cancelled() => return None,
                 changed = self.changes.changed() => changed.ok()?,
             }
