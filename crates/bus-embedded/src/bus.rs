@@ -13,6 +13,7 @@ use chatbus_bus::{
 };
 use chatbus_event::{Family, Timestamp, Topic};
 use chatbus_runtime::Runtime;
+use chatbus_state::State;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{oneshot, watch};
@@ -29,7 +30,7 @@ use crate::shared::{Command, Read, Reply, Shared};
 use crate::subject::Prefix;
 use crate::topics::Topics;
 use crate::writer::Writer;
-use crate::{DataLock, EmbeddedConfig, OpenError, load};
+use crate::{DataLock, EmbeddedConfig, OpenError, load, state};
 
 /// SQLite needs far less; the default of two megabytes is for unknown recursion.
 const STACK_BYTES: usize = 512 * 1024;
@@ -39,6 +40,7 @@ const STACK_BYTES: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct EmbeddedBus {
     shared: Arc<Shared>,
+    state: Arc<state::Shared>,
     threads: Arc<Threads>,
 }
 
@@ -92,6 +94,9 @@ impl EmbeddedBus {
         let groups = load::groups(&db, &mut topics, &runtime).map_err(database(&path))?;
         let reader_db = side_connection(&path, Role::Reader).map_err(database(&path))?;
         let checkpoint_db = side_connection(&path, Role::Checkpointer).map_err(database(&path))?;
+        let state_path = path.with_file_name(prefix.state_file_name());
+        let (state, mut state_writer) =
+            state::Shared::open(&state_path, &config, Arc::clone(&runtime.clock))?;
         let shared = Arc::new(Shared::new(config, prefix, runtime, dead_lettering, groups));
 
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -102,9 +107,10 @@ impl EmbeddedBus {
         let copying = spawn("bus-checkpoint", Box::new(move || copier.run(&checkpoint_db)))?;
         let mut reader = Reader::new(Arc::clone(&shared), reader_db);
         let reading = spawn("bus-read", Box::new(move || reader.run()))?;
+        let writing_state = spawn("state-write", Box::new(move || state_writer.run()))?;
         let (ending, ended) = watch::channel(false);
         let mut writer = Writer::new(Arc::clone(&shared), path.clone(), db, topics, Arc::clone(&checkpoints));
-        let for_writer = Arc::clone(&shared);
+        let (for_writer, for_state) = (Arc::clone(&shared), Arc::clone(&state));
         let writing = spawn(
             "bus-write",
             Box::new(move || {
@@ -112,7 +118,8 @@ impl EmbeddedBus {
                 // The others first: the last connection to close copies the log and removes it.
                 for_writer.reads.close();
                 checkpoints.stop();
-                for thread in [reading, copying] {
+                for_state.begin_close();
+                for thread in [reading, copying, writing_state] {
                     if thread.join().is_err() {
                         tracing::error!(event = "bus.thread_failed", "a thread of the embedded bus panicked");
                     }
@@ -127,13 +134,19 @@ impl EmbeddedBus {
         )?;
         let writer = Mutex::new(Some(writing));
         let threads = Threads { shared: Arc::clone(&shared), writer, ended };
-        Ok(Arc::new(Self { shared, threads: Arc::new(threads) }))
+        Ok(Arc::new(Self { shared, state, threads: Arc::new(threads) }))
+    }
+
+    /// The shared state in the same DATA_DIR. It ends with the bus.
+    pub fn state(&self) -> Arc<dyn State> {
+        self.state.handle()
     }
 
     /// Ends the bus as `kill -9` would: what waits is not committed, nothing is copied or tidied up.
     /// For tests of what a kill leaves behind.
     pub async fn kill(&self) {
         self.shared.killed.store(true, Ordering::Release);
+        self.state.kill();
         self.shared.begin_close("killed");
         self.threads.ended().await;
     }

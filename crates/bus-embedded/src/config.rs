@@ -32,6 +32,8 @@ pub struct EmbeddedConfig {
     /// Pages of [`PAGE_BYTES`](crate::PAGE_BYTES) the database may have; `None` leaves it to the disk.
     /// Over it everything behaves as on a full disk.
     pub max_pages: Option<u32>,
+    /// Stands in for the time to live of every space of the shared state that has one; for tests.
+    pub state_ttl: Option<Duration>,
 }
 
 // === impl EmbeddedConfig ===
@@ -50,6 +52,7 @@ impl EmbeddedConfig {
             max_message_bytes: limits::MAX_MESSAGE_BYTES,
             backlog_bytes: 64 * 1024 * 1024,
             max_pages: None,
+            state_ttl: None,
         }
     }
 }

@@ -25,6 +25,10 @@
 //! Egress and lane families are queues: a settled message's row is deleted, and the group's cursor has
 //! no meaning. All others are logs that only retention shortens.
 //!
+//! # Shared state
+//! In memory; tokens and the delivery ledger also in `DATA_DIR/bus/state.db`, synced before a write is
+//! answered. It serves the process that holds the lock.
+//!
 //! # What a kill leaves
 //! Every message whose receipt resolved, every settlement that resolved, and of every message how
 //! often it was handed out, at most one too many. A message that was in somebody's hands comes again.
@@ -54,6 +58,7 @@ mod scan;
 mod schema;
 mod seen;
 mod shared;
+mod state;
 mod subject;
 mod table;
 mod topics;

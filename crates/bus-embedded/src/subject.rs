@@ -26,8 +26,17 @@ impl Prefix {
 
     /// The file of this prefix's bus. A prefix is a bus of its own: its own places, its own bounds.
     pub(crate) fn file_name(&self) -> String {
+        self.file_of("bus")
+    }
+
+    /// The file of its shared state.
+    pub(crate) fn state_file_name(&self) -> String {
+        self.file_of("state")
+    }
+
+    fn file_of(&self, what: &str) -> String {
         // A leading dot would hide the file, and ".." is a folder.
-        format!("bus{}{}.db", if self.0.is_empty() { "" } else { "-" }, self.0)
+        format!("{what}{}{}.db", if self.0.is_empty() { "" } else { "-" }, self.0)
     }
 
     pub(crate) fn subject(&self, topic: &Topic) -> Subject {

@@ -1,6 +1,7 @@
 //! JetStream's API: JSON questions and answers over one session.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -56,6 +57,8 @@ pub(crate) struct ConsumerInfo {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Position {
     #[serde(default)]
+    pub(crate) consumer_seq: u64,
+    #[serde(default)]
     pub(crate) stream_seq: u64,
 }
 
@@ -76,6 +79,8 @@ pub(crate) enum Which<'a> {
     At(u64),
     /// The first from this place on, on this subject or pattern.
     From(u64, &'a str),
+    /// The last one on this subject.
+    Last(&'a str),
 }
 
 #[derive(Deserialize)]
@@ -129,6 +134,19 @@ struct ConsumerPage {
     total: usize,
     #[serde(default)]
     consumers: Option<Vec<ConsumerInfo>>,
+}
+
+#[derive(Deserialize)]
+struct SubjectPage {
+    #[serde(default)]
+    total: usize,
+    state: SubjectState,
+}
+
+#[derive(Deserialize)]
+struct SubjectState {
+    #[serde(default)]
+    subjects: Option<HashMap<String, u64>>,
 }
 
 /// The server's codes for what is not there: stream, consumer, message (two ways).
@@ -266,6 +284,7 @@ pub(crate) async fn message(
     let question = match which {
         Which::At(seq) => json!({ "seq": seq }),
         Which::From(seq, subject) => json!({ "seq": seq.max(1), "next_by_subj": subject }),
+        Which::Last(subject) => json!({ "last_by_subj": subject }),
     };
     let answer = ask(session, &format!("STREAM.MSG.GET.{stream}"), &question).await?;
     let Some(Got { message }) = found(answer, stream)? else { return Ok(None) };
@@ -282,6 +301,28 @@ pub(crate) async fn message(
         payload: decoded(&message.data)?,
         subject: message.subject,
     }))
+}
+
+/// The subjects of a stream that match `filter` and hold something, as its leader knows them.
+pub(crate) async fn subjects(session: &Session, stream: &str, filter: &str) -> Result<Vec<String>, BusError> {
+    let mut all = Vec::new();
+    loop {
+        let question = json!({ "subjects_filter": filter, "offset": all.len() });
+        let answer = ask(session, &format!("STREAM.INFO.{stream}"), &question).await?;
+        let Some(page) = found::<SubjectPage>(answer, stream)? else { return Ok(all) };
+        let came = page.state.subjects.unwrap_or_default();
+        let done = came.is_empty();
+        all.extend(came.into_keys());
+        if done || all.len() >= page.total {
+            return Ok(all);
+        }
+    }
+}
+
+/// Removes what stands on one subject up to this place, which is removed too.
+pub(crate) async fn purge(session: &Session, stream: &str, subject: &str, upto: u64) -> Result<(), BusError> {
+    let question = json!({ "filter": subject, "seq": upto.saturating_add(1) });
+    found::<Value>(ask(session, &format!("STREAM.PURGE.{stream}"), &question).await?, stream).map(drop)
 }
 
 /// Removes one message. What is not there is removed.

@@ -10,6 +10,7 @@ use chatbus_bus::{
 };
 use chatbus_event::{Family, Topic};
 use chatbus_runtime::Runtime;
+use chatbus_state::State;
 use futures::future::try_join_all;
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use crate::config::NatsConfig;
 use crate::groups::{self, Start};
 use crate::link::Link;
 use crate::names::Names;
+use crate::state::NatsState;
 use crate::{lag, member, others, scan, waiting};
 
 /// How long closing waits for members to give back what they hold.
@@ -43,6 +45,11 @@ impl NatsBus {
         let link = Arc::new(Link::new(config, runtime)?);
         link.runtime.spawn("nats.link", Arc::clone(&link).run());
         Ok(Arc::new(Self { link }))
+    }
+
+    /// The shared state at the same servers, over the same connection. It ends with the bus.
+    pub fn state(&self) -> Arc<dyn State> {
+        NatsState::new(Arc::clone(&self.link))
     }
 }
 

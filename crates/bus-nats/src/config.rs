@@ -46,6 +46,11 @@ pub struct NatsConfig {
     pub ack_timeout: Duration,
     /// How long connecting to one server may take, handshakes included.
     pub connect_timeout: Duration,
+    /// Stands in for the time to live of every space of the shared state that has one; for tests.
+    pub state_ttl: Option<Duration>,
+    /// How long it stays readable for watchers that something was removed from a space that keeps its
+    /// entries for ever; then nothing of it is kept.
+    pub state_marker_life: Duration,
     /// Makes dead letters of what is given up.
     pub dead_lettering: Arc<dyn DeadLettering>,
 }
@@ -81,6 +86,8 @@ impl Default for NatsConfig {
             window_bytes: 16 * 1024 * 1024,
             ack_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            state_ttl: None,
+            state_marker_life: Duration::from_secs(120),
             dead_lettering: Arc::new(NoDeadLetters),
         }
     }

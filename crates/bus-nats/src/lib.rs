@@ -14,6 +14,8 @@
 //!   confirmation.
 //! * **Reading back** asks the leader for one message after another (`scan`).
 //!
+//! * **Shared state** is one key-value bucket for each space (`state`), over the same connection.
+//!
 //! The driver speaks the client protocol itself; `wire` says why.
 
 mod access;
@@ -34,6 +36,7 @@ mod numbers;
 mod others;
 mod record;
 mod scan;
+mod state;
 mod streams;
 mod waiting;
 mod window;

@@ -19,6 +19,7 @@ use crate::config::NatsConfig;
 use crate::failures::Failures;
 use crate::lag::Losses;
 use crate::names::Names;
+use crate::state::buckets;
 use crate::streams::{self, Small};
 use crate::wire::{Bounds, Session, dial};
 
@@ -45,6 +46,8 @@ pub(crate) struct Link {
     access: Access,
     current: watch::Sender<Option<Arc<Epoch>>>,
     status: watch::Sender<BusStatus>,
+    /// Whether there is a connection in use.
+    pub(crate) up: watch::Sender<bool>,
     /// Whether the last attempt failed for a reason that trying again cannot mend.
     misconfigured: Mutex<bool>,
     /// Whether it was said that streams are smaller than configured.
@@ -88,6 +91,7 @@ impl Link {
             losses: Mutex::default(),
             current: watch::Sender::new(None),
             status: watch::Sender::new(status),
+            up: watch::Sender::new(false),
             misconfigured: Mutex::new(false),
             told_small: AtomicBool::new(false),
         })
@@ -183,7 +187,10 @@ impl Link {
         };
         let session = Session::start(dialled, self.names.prefix(), &bounds, &self.runtime);
         let mut guard = CloseUnlessKept(Some(Arc::clone(&session)));
-        let small = streams::ensure_all(&session, &self.names, &self.config, &*self.runtime.entropy).await?;
+        // The small ones first: the others take what room there is.
+        let entropy = &*self.runtime.entropy;
+        let mut small = buckets::ensure_all(&session, &self.names, &self.config, entropy).await?;
+        small.extend(streams::ensure_all(&session, &self.names, &self.config, entropy).await?);
         // It stays so over every reconnect, and there is one bus in a process.
         if !small.is_empty() && !self.told_small.swap(true, Ordering::Relaxed) {
             Small::warn(&small);
@@ -199,6 +206,7 @@ impl Link {
         self.status.send_modify(|status| {
             *status = BusStatus { connected: true, epoch: status.epoch + 1, reason: None };
         });
+        self.up.send_replace(true);
         tracing::info!(
             event = "bus.connected",
             server = %endpoint,
@@ -232,6 +240,7 @@ impl Link {
     }
 
     pub(crate) fn down(&self, reason: &str) {
+        self.up.send_if_modified(std::mem::take);
         self.status.send_modify(|status| {
             status.connected = false;
             status.reason = Some(reason.into());

@@ -5,6 +5,7 @@
 
 use chatbus_bus::{BusError, BusErrorKind, Group};
 use chatbus_event::{Family, MessageId, Topic, sha256_hex};
+use chatbus_state::Space;
 
 /// The server keeps every message id for the whole dedupe window in memory.
 const MAX_MSG_ID_BYTES: usize = 512;
@@ -84,6 +85,13 @@ impl Names {
         }
     }
 
+    /// The key-value bucket of a space. A bucket's name holds no dots and no `=`, so a dot of the prefix
+    /// becomes `_-` and an underscore two, and no two prefixes share a bucket.
+    pub(crate) fn bucket(&self, space: Space) -> String {
+        let safe = self.prefix.replace('_', "__").replace('.', "_-");
+        format!("{safe}chatbus-{}", space.name())
+    }
+
     /// The durable of a group on a topic. Neither part holds `=`, and dots become one, so the name
     /// is unique in its stream.
     pub(crate) fn consumer(topic: &Topic, group: &Group) -> String {
@@ -148,11 +156,16 @@ mod tests {
     #[test]
     fn no_two_prefixes_or_families_share_a_stream() {
         let mut names = BTreeSet::new();
-        for prefix in ["", "dev.", "dev", "dev_", "dev-", "a.b.", "a_b.", "a-b."] {
+        for prefix in ["", "dev.", "dev", "dev_", "dev-", "dev_-", "a.b.", "a_b.", "a-b.", "a_-b."] {
             let of = Names::new(prefix).unwrap();
             for family in Family::ALL {
                 let name = of.stream(family);
                 assert!(!name.contains(['.', '*', '>', ' ', '/', '\\']), "{name}");
+                assert!(names.insert(name));
+            }
+            for space in Space::ALL {
+                let name = of.bucket(space);
+                assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'), "{name}");
                 assert!(names.insert(name));
             }
         }

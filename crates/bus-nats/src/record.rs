@@ -15,6 +15,8 @@ pub(crate) struct Place {
     /// Deliveries of this message to this consumer, this one included.
     pub(crate) deliveries: u32,
     pub(crate) published_at: Timestamp,
+    /// Messages for this consumer that wait behind it.
+    pub(crate) pending: u64,
 }
 
 // === impl Place ===
@@ -43,6 +45,7 @@ impl Place {
             stream_seq: tokens[at + 1].parse().ok()?,
             consumer_seq: tokens[at + 2].parse().ok()?,
             published_at: Timestamp::from_millis(nanos / 1_000_000),
+            pending: tokens[at + 4].parse().ok()?,
         })
     }
 }
@@ -70,6 +73,7 @@ mod tests {
             consumer_seq: 34,
             deliveries: 2,
             published_at: Timestamp::from_millis(1_763_700_000_123),
+            pending: 5,
         };
         for reply in [
             "$JS.ACK.S.C.2.12.34.1763700000123456789.5",

@@ -46,9 +46,9 @@ pub(crate) fn is_queue(family: Family) -> bool {
 /// A stream that is smaller than it is configured to be, because the servers have no more room.
 #[derive(Debug)]
 pub(crate) struct Small {
-    name: String,
-    bytes: u64,
-    configured: u64,
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) configured: u64,
 }
 
 /// Makes every family's stream as it should be; gives those that are smaller.
@@ -79,7 +79,7 @@ pub(crate) async fn ensure_all(
         }
     }
     let adjusted = there.into_iter().map(|(family, wanted, name, found)| async move {
-        adjust(session, &name, family, &found.config, wanted).await
+        adjust(session, &name, &found.config, adjustable(family, wanted)).await
     });
     let mut small: Vec<Small> = try_join_all(adjusted).await?.into_iter().flatten().collect();
     if let Some((_, first, _)) = missing.first() {
@@ -108,24 +108,36 @@ async fn room(
     config: &NatsConfig,
     entropy: &dyn Entropy,
 ) -> Result<u64, BusError> {
-    let full = config.queue_bytes.max(config.retention_bytes);
-    let mut size = full;
+    let mut size = config.queue_bytes.max(config.retention_bytes);
     let name = format!("{}-room-{:016x}", names.stream(Family::Other), entropy.next_u64());
-    let mut probe = like.clone();
-    probe.insert("name".into(), name.as_str().into());
-    probe.insert("subjects".into(), vec![format!("_chatbus.{name}")].into());
     loop {
-        probe.insert("max_bytes".into(), size.saturating_mul(count).into());
-        match api::create_stream(session, &name, &probe).await {
-            Ok(_) => {
-                api::delete_stream(session, &name).await?;
-                return Ok(size);
-            }
-            Err(error) if error.is_no_room() && size / 2 >= MIN_BYTES => {
-                size /= 2;
-            }
-            Err(error) => return Err(error.into_bus_error("looking for room for streams")),
+        if has_room(session, &name, like, size.saturating_mul(count), size / 2 >= MIN_BYTES).await? {
+            return Ok(size);
         }
+        size /= 2;
+    }
+}
+
+/// Whether the servers have room for a stream of this size: makes and removes one, of the settings of
+/// another.
+///
+/// # Errors
+/// Also when they have none and `may_fail` is not set.
+pub(crate) async fn has_room(
+    session: &Session,
+    name: &str,
+    like: &Settings,
+    bytes: u64,
+    may_fail: bool,
+) -> Result<bool, BusError> {
+    let mut probe = like.clone();
+    probe.insert("name".into(), name.into());
+    probe.insert("subjects".into(), vec![format!("_chatbus.{name}")].into());
+    probe.insert("max_bytes".into(), bytes.into());
+    match api::create_stream(session, name, &probe).await {
+        Ok(_) => api::delete_stream(session, name).await.map(|()| true),
+        Err(error) if error.is_no_room() && may_fail => Ok(false),
+        Err(error) => Err(error.into_bus_error("looking for room for streams")),
     }
 }
 
@@ -143,20 +155,28 @@ async fn make(
     }
     let found = api::stream(session, name).await?;
     let found = found.ok_or_else(|| BusError::closed(format!("stream {name} comes and goes")))?;
-    adjust(session, name, family, &found.config, wanted.clone()).await
+    adjust(session, name, &found.config, adjustable(family, wanted.clone())).await
 }
 
-async fn adjust(
+/// What a stream that is there is compared with: the topics of [`Family::Other`] are its own.
+fn adjustable(family: Family, mut wanted: Settings) -> Settings {
+    if family == Family::Other {
+        wanted.remove("subjects");
+    }
+    wanted
+}
+
+/// Changes what is other than wanted.
+///
+/// # Errors
+/// `Misconfigured`, naming stream and setting, for what cannot be changed.
+pub(crate) async fn adjust(
     session: &Session,
     name: &str,
-    family: Family,
     found: &Settings,
-    mut wanted: Settings,
+    wanted: Settings,
 ) -> Result<Option<Small>, BusError> {
     let mut small = None;
-    if family == Family::Other {
-        wanted.insert("subjects".into(), found.get("subjects").cloned().unwrap_or_default());
-    }
     let mut different: Vec<&str> = wanted
         .iter()
         .filter(|(key, value)| !same(found.get(*key), value))
@@ -198,7 +218,7 @@ async fn adjust(
     Ok(small)
 }
 
-fn max_bytes(settings: &Settings) -> u64 {
+pub(crate) fn max_bytes(settings: &Settings) -> u64 {
     settings.get("max_bytes").and_then(Value::as_u64).unwrap_or(0)
 }
 

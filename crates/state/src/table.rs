@@ -162,6 +162,13 @@ impl Table {
         }
     }
 
+    /// Takes out what is past its time to live, where that was not done for a while. Nobody is told.
+    pub fn sweep(&mut self, now: Instant) {
+        for shelf in &mut self.shelves {
+            shelf.sweep(now);
+        }
+    }
+
     fn shelf(&self, space: Space) -> &Shelf {
         &self.shelves[space as usize]
     }

@@ -11,3 +11,5 @@ mod kill;
 #[cfg(test)]
 mod opening;
 mod scanning;
+#[cfg(test)]
+mod state;

@@ -41,9 +41,10 @@ pub(crate) struct Received<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Inbound {
     pub(crate) reply: Option<Arc<str>>,
-    /// The header block and the payload, one behind the other.
+    /// The header block, the payload and the subject, one behind the other.
     content: Bytes,
     header_len: usize,
+    payload_len: usize,
 }
 
 /// What a buffer begins with.
@@ -157,11 +158,12 @@ fn bad(what: &str) -> io::Error {
 impl Inbound {
     /// Copies a message, so that one small message that is kept does not keep a whole read buffer.
     pub(crate) fn of(received: &Received<'_>) -> Self {
-        let header_len = received.headers.len();
-        let mut content = Vec::with_capacity(header_len + received.payload.len());
+        let (header_len, payload_len) = (received.headers.len(), received.payload.len());
+        let mut content = Vec::with_capacity(header_len + payload_len + received.subject.len());
         content.extend_from_slice(received.headers);
         content.extend_from_slice(received.payload);
-        Self { reply: received.reply.map(Into::into), content: content.into(), header_len }
+        content.extend_from_slice(received.subject.as_bytes());
+        Self { reply: received.reply.map(Into::into), content: content.into(), header_len, payload_len }
     }
 
     pub(crate) fn headers(&self) -> &[u8] {
@@ -169,10 +171,16 @@ impl Inbound {
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
-        self.content.get(self.header_len..).unwrap_or_default()
+        self.content.get(self.header_len..self.header_len + self.payload_len).unwrap_or_default()
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        let subject = self.content.get(self.header_len + self.payload_len..).unwrap_or_default();
+        std::str::from_utf8(subject).unwrap_or_default()
     }
 
     pub(crate) fn into_payload(mut self) -> Bytes {
+        self.content.truncate(self.header_len + self.payload_len);
         self.content.advance(self.header_len.min(self.content.len()));
         self.content
     }

@@ -23,11 +23,12 @@ pub(super) fn request(out: &mut Vec<u8>, subject: &str, inbox: &str, id: u64, pa
     publish(out, subject, &[inbox, "r", itoa::Buffer::new().format(id)], payload);
 }
 
-/// `HPUB subject reply header-size size`, the header block and the body.
+/// `HPUB subject reply header-size size`, the header block and the body. The reply is our inbox, a kind
+/// and a number.
 pub(super) fn publish_with_headers(
     out: &mut Vec<u8>,
     subject: [&str; 2],
-    inbox: &str,
+    reply: [&str; 2],
     place: u64,
     block: &[u8],
     body: &[u8],
@@ -38,8 +39,8 @@ pub(super) fn publish_with_headers(
     out.extend_from_slice(subject[0].as_bytes());
     out.extend_from_slice(subject[1].as_bytes());
     out.push(b' ');
-    out.extend_from_slice(inbox.as_bytes());
-    out.push(b'p');
+    out.extend_from_slice(reply[0].as_bytes());
+    out.extend_from_slice(reply[1].as_bytes());
     decimal(out, place);
     out.push(b' ');
     decimal(out, block.len() as u64);
@@ -69,7 +70,7 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let mut out = b"before".to_vec();
-            publish_with_headers(&mut out, ["p.", "internal.x"], "_INBOX.a.", place, &block, &body);
+            publish_with_headers(&mut out, ["p.", "internal.x"], ["_INBOX.a.", "p"], place, &block, &body);
             let total = block.len() + body.len();
             let line = format!("beforeHPUB p.internal.x _INBOX.a.p{place} {} {total}\r\n", block.len());
             prop_assert_eq!(out, [line.as_bytes(), &block, &body, b"\r\n"].concat());

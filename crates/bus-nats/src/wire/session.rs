@@ -153,7 +153,7 @@ impl Session {
             })?;
         self.send(|out| {
             let subject = [self.prefix.as_str(), topic.as_str()];
-            lines::publish_with_headers(out, subject, &self.inbox, place, &block, &message.body);
+            lines::publish_with_headers(out, subject, [&self.inbox, "p"], place, &block, &message.body);
             Ok(())
         })?;
         Ok(receiver)
@@ -198,6 +198,30 @@ impl Session {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Inbound, BusError> {
+        let write = |out: &mut Vec<u8>, id| lines::request(out, subject, &self.inbox, id, payload);
+        self.ask(subject, timeout, write).await
+    }
+
+    /// The same with a header block.
+    pub(crate) async fn request_with_headers(
+        &self,
+        subject: &str,
+        block: &[u8],
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Inbound, BusError> {
+        let write = |out: &mut Vec<u8>, id| {
+            lines::publish_with_headers(out, [subject, ""], [&self.inbox, "r"], id, block, payload);
+        };
+        self.ask(subject, timeout, write).await
+    }
+
+    async fn ask(
+        &self,
+        subject: &str,
+        timeout: Duration,
+        write: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> Result<Inbound, BusError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
         // The tick that is under way does not count.
@@ -214,7 +238,7 @@ impl Session {
         }
         let mut forget = Forget { session: self, id: Some(id) };
         self.send(|out| {
-            lines::request(out, subject, &self.inbox, id, payload);
+            write(out, id);
             Ok(())
         })?;
         let answer = receiver.await;

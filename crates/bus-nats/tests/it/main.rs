@@ -6,4 +6,5 @@ mod entering;
 mod harness;
 mod outages;
 mod specifics;
+mod state;
 mod takeover;

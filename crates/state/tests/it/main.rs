@@ -1,0 +1,4 @@
+//! The in-memory driver from outside; leases, mirrors and views on it.
+
+#[cfg(test)]
+mod conformance;
