@@ -5,11 +5,13 @@
 //! platform's crate knows its words. Trouble with a connection is state, shown by [`Status`], never a
 //! return value: a connector runs until it is told to stop.
 
+mod accept;
 mod factory;
 mod sink;
 mod source;
 mod status;
 
+pub use accept::{Accept, Accepted};
 pub use factory::{BuildContext, PlatformFactory};
 pub use sink::{
     About, Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,

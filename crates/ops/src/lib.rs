@@ -8,8 +8,10 @@ mod health;
 mod metrics;
 mod readiness;
 mod router;
+mod serve;
 
 pub use api::send::{SendTarget, TargetParser};
 pub use guard::AdminGuard;
 pub use readiness::{Check, PlatformCheck, Readiness, ReadinessCheck, platform_check};
 pub use router::{Ops, PlatformView, router};
+pub use serve::{HttpLimits, serve};

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub egress_failed: Family<UnsentLabels, Counter>,
     /// Events that wait in lanes.
     pub egress_waiting: Gauge,
+    /// WebSocket connections.
+    pub gateway_connections: Gauge,
     /// Dead letters published.
     pub deadletters: Family<ReasonLabels, Counter>,
     /// Messages a group has not settled.
@@ -79,6 +81,7 @@ impl Metrics {
             egress_sent: family(&mut r, "egress_sent", "Outcomes SENT and ACCEPTED"),
             egress_failed: family(&mut r, "egress_failed", "Outcomes FAILED"),
             egress_waiting: family(&mut r, "egress_waiting", "Events that wait in lanes"),
+            gateway_connections: family(&mut r, "gateway_connections", "WebSocket connections"),
             deadletters: family(&mut r, "deadletters", "Dead letters published"),
             bus_lag: family(&mut r, "bus_lag", "Messages a group has not settled"),
             bus_lag_age_ms: family(&mut r, "bus_lag_age_milliseconds", "Age of the oldest unsettled message"),

@@ -1,0 +1,415 @@
+//! A connection as everybody sees it: where frames are put, and what becomes of them.
+//!
+//! Whoever sends writes to the socket himself when nothing else waits there: no task has to wake up for
+//! a delivery. What the kernel does not take waits in the connection's queue, and the connection's task
+//! writes it on. A frame's sender is told its fate exactly once, whatever happens to the connection.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use chatbus_event::Clock;
+use chatbus_runtime::Fence;
+use chatbus_state::Key;
+use futures::task::AtomicWaker;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes, WebSocket};
+use uuid::Uuid;
+
+use crate::codes::Closing;
+
+/// A connection, shared between its task and those who send to it.
+pub(crate) struct Link {
+    pub(crate) id: Uuid,
+    /// The token's key.
+    pub(crate) token: Key,
+    wire: Mutex<Wire>,
+    task: AtomicWaker,
+}
+
+/// The socket, and what waits to be written to it.
+pub(crate) struct Wire {
+    ws: WebSocket<Socket>,
+    queue: VecDeque<Item>,
+    queued_bytes: usize,
+    /// Senders of frames that the socket's buffer holds.
+    staged: Vec<Promise>,
+    /// Whether the socket's buffer may hold anything.
+    is_dirty: bool,
+    /// Senders of frames that the kernel has, while the last ping is not answered.
+    unanswered: Vec<Promise>,
+    last_ping: u32,
+    is_answered: bool,
+    order: Option<Order>,
+    /// Takes no more frames.
+    is_closed: bool,
+}
+
+/// What the connection's task is told by others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Order {
+    Revoke,
+    Drain { retry_after: f64 },
+    Slow,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The kernel has it, and the client has answered the last ping.
+    Delivered,
+    /// Nothing of it was written.
+    Unsent,
+    /// Some or all of it was written, and the connection ended before more was known.
+    Unverified,
+}
+
+/// What became of a frame that was offered.
+pub(crate) enum Offered {
+    /// Known already.
+    Known(Fate),
+    /// Will be told.
+    Later(oneshot::Receiver<Fate>),
+}
+
+/// A frame that waits.
+struct Item {
+    frame: Bytes,
+    fence: Option<Fence>,
+    promise: Promise,
+}
+
+/// Tells a frame's sender its fate, at the latest when it is dropped.
+struct Promise {
+    sender: Option<oneshot::Sender<Fate>>,
+    is_begun: bool,
+}
+
+/// Whether all was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    Blocked,
+    Broken,
+}
+
+/// The stream as the protocol's layer uses it: never blocks.
+struct Socket(TcpStream);
+
+/// A slow client's frames that wait: more than this, and it is closed.
+const MAX_QUEUED_FRAMES: usize = 512;
+const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+/// The largest frame and message of a client.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Frames are small and rare: a buffer of this size is read into, and grows for larger ones.
+const READ_BUFFER_BYTES: usize = 512;
+/// So much is put into the socket's buffer before it is written out.
+const STAGE_BYTES: usize = 8 * 1024;
+
+// === impl Link ===
+
+impl Link {
+    /// A connection on a socket whose upgrade is done; `part` was read after the request already.
+    pub(crate) fn new(id: Uuid, token: Key, tcp: TcpStream, part: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(2 * STAGE_BYTES)
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        let wire = Wire {
+            ws: WebSocket::from_partially_read(Socket(tcp), part, Role::Server, Some(config)),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            staged: Vec::new(),
+            is_dirty: false,
+            unanswered: Vec::new(),
+            last_ping: 0,
+            is_answered: true,
+            order: None,
+            is_closed: false,
+        };
+        Self { id, token, wire: Mutex::new(wire), task: AtomicWaker::new() }
+    }
+
+    /// Writes a frame, now when that is possible, unless the fence is lost by then.
+    pub(crate) fn offer(&self, frame: Bytes, fence: &Fence, clock: &dyn Clock) -> Offered {
+        let mut wire = self.lock();
+        let now = clock.instant();
+        if wire.is_closed || !fence.is_held(now) {
+            return Offered::Known(Fate::Unsent);
+        }
+        let (sender, mut fate) = oneshot::channel();
+        let promise = Promise { sender: Some(sender), is_begun: false };
+        wire.push(Item { frame, fence: Some(fence.clone()), promise });
+        if wire.order == Some(Order::Slow) || wire.pump(now) != Written::All {
+            // The task waits for room, or ends.
+            drop(wire);
+            self.task.wake();
+        }
+        match fate.try_recv() {
+            Ok(fate) => Offered::Known(fate),
+            Err(_) => Offered::Later(fate),
+        }
+    }
+
+    /// Takes a frame back that was offered, if nothing of it was written.
+    pub(crate) fn withdraw(&self, frame: &Bytes) {
+        let mut wire = self.lock();
+        let before: usize = wire.queue.len();
+        wire.queue.retain(|item| item.frame.as_ptr() != frame.as_ptr());
+        let taken = before - wire.queue.len();
+        wire.queued_bytes = wire.queued_bytes.saturating_sub(taken * frame.len());
+    }
+
+    /// Whether it takes frames.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.lock().is_closed
+    }
+
+    /// Tells the connection's task something.
+    pub(crate) fn order(&self, order: Order) {
+        self.lock().order.get_or_insert(order);
+        self.task.wake();
+    }
+
+    /// The task waits: wake it when there is something for it.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.task.register(cx.waker());
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Queues a frame of the session's own.
+    pub(crate) fn send(&mut self, frame: Bytes) {
+        if !self.is_closed {
+            self.push(Item { frame, fence: None, promise: Promise { sender: None, is_begun: false } });
+        }
+    }
+
+    fn push(&mut self, item: Item) {
+        self.queued_bytes += item.frame.len();
+        self.queue.push_back(item);
+        let waits = self.staged.len().max(self.unanswered.len());
+        if self.queue.len() > MAX_QUEUED_FRAMES || self.queued_bytes > MAX_QUEUED_BYTES || waits > 1024 {
+            self.drop_queue();
+            self.is_closed = true;
+            self.order = Some(Order::Slow);
+        }
+    }
+
+    /// Sends a ping; frames count as delivered again when it is answered.
+    pub(crate) fn ping(&mut self) {
+        self.last_ping = self.last_ping.wrapping_add(1);
+        self.is_answered = false;
+        let payload = Bytes::copy_from_slice(&self.last_ping.to_be_bytes());
+        // What cannot be written now stands in the buffer; what breaks is met by the next read.
+        let _ = self.ws.write(Message::Ping(payload));
+        self.is_dirty = true;
+    }
+
+    /// A pong came.
+    pub(crate) fn ponged(&mut self, payload: &[u8]) {
+        if payload == self.last_ping.to_be_bytes() {
+            self.is_answered = true;
+            for promise in std::mem::take(&mut self.unanswered) {
+                promise.resolve(Fate::Delivered);
+            }
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    pub(crate) fn pump(&mut self, now: Instant) -> Written {
+        loop {
+            let mut staged_bytes = 0;
+            while staged_bytes < STAGE_BYTES
+                && let Some(Item { frame, fence, mut promise }) = self.queue.pop_front()
+            {
+                self.queued_bytes = self.queued_bytes.saturating_sub(frame.len());
+                if fence.is_some_and(|fence| !fence.is_held(now)) {
+                    continue;
+                }
+                staged_bytes += frame.len();
+                // Every frame of ours is UTF-8: it was made of strings and of JSON that was checked.
+                let Ok(text) = Utf8Bytes::try_from(frame) else { continue };
+                promise.is_begun = true;
+                self.is_dirty = true;
+                if promise.sender.is_some() {
+                    self.staged.push(promise);
+                }
+                if self.ws.write(Message::Text(text)).is_err_and(|error| !would_block(&error)) {
+                    return Written::Broken;
+                }
+            }
+            if !self.is_dirty {
+                return Written::All;
+            }
+            match self.ws.flush() {
+                Ok(()) => {
+                    self.is_dirty = false;
+                    self.settle();
+                }
+                Err(error) if would_block(&error) => return Written::Blocked,
+                Err(_) => return Written::Broken,
+            }
+        }
+    }
+
+    /// The kernel has everything that was staged.
+    fn settle(&mut self) {
+        for promise in std::mem::take(&mut self.staged) {
+            if self.is_answered { promise.resolve(Fate::Delivered) } else { self.unanswered.push(promise) }
+        }
+    }
+
+    /// Waits until the kernel takes more.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ws.get_ref().0.poll_write_ready(cx)
+    }
+
+    /// The next message.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
+        loop {
+            match self.ws.read() {
+                Err(error) if would_block(&error) => match self.ws.get_ref().0.poll_read_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => return Poll::Pending,
+                },
+                read => {
+                    // Reading answers pings and closes; what it could not write stands in the buffer.
+                    self.is_dirty = true;
+                    return Poll::Ready(read);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.order.take()
+    }
+
+    /// Writes what it can, drops the rest, and puts a close frame behind it.
+    pub(crate) fn begin_close(&mut self, close: Option<(Closing, &str)>, now: Instant) {
+        let _ = self.pump(now);
+        self.is_closed = true;
+        self.drop_queue();
+        if let Some((closing, reason)) = close {
+            // A close frame has room for 123 bytes.
+            let reason = Utf8Bytes::from(&reason[..reason.floor_char_boundary(123)]);
+            let _ = self.ws.close(Some(CloseFrame { code: closing.code().into(), reason }));
+        }
+    }
+
+    /// Writes the end, tells the client that nothing more comes, and reads what it still sends into
+    /// nothing, so that no reset overtakes the close frame. Ready when the client has closed.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {
+        match self.ws.flush() {
+            Ok(()) | Err(WsError::ConnectionClosed) => self.settle(),
+            Err(error) if would_block(&error) => match self.poll_writable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                // It may have hung up, which is seen by reading.
+                Poll::Pending => return self.poll_discard(cx, discarded),
+            },
+            Err(_) => return Poll::Ready(()),
+        }
+        let stream = std::pin::Pin::new(&mut self.ws.get_mut().0);
+        if let Poll::Ready(Err(_)) = tokio::io::AsyncWrite::poll_shutdown(stream, cx) {
+            return Poll::Ready(());
+        }
+        self.poll_discard(cx, discarded)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {
+        /// A client that goes on sending after a close has no claim to a quiet end.
+        const MOST: usize = 1024 * 1024;
+        let mut waste = [0; 2048];
+        loop {
+            match self.ws.get_ref().0.try_read(&mut waste) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(read) => *discarded += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.ws.get_ref().0.poll_read_ready(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Err(_) => return Poll::Ready(()),
+            }
+            if *discarded > MOST {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// It is over: whoever still waits is told.
+    pub(crate) fn end(&mut self) {
+        self.is_closed = true;
+        self.drop_queue();
+        self.staged.clear();
+        self.unanswered.clear();
+    }
+
+    fn drop_queue(&mut self) {
+        self.queue = VecDeque::new();
+        self.queued_bytes = 0;
+    }
+}
+
+pub(crate) fn would_block(error: &WsError) -> bool {
+    matches!(error, WsError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+// === impl Promise ===
+
+impl Promise {
+    fn resolve(mut self, fate: Fate) {
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.send(fate);
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.send(if self.is_begun { Fate::Unverified } else { Fate::Unsent });
+        }
+    }
+}
+
+// === impl Socket ===
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

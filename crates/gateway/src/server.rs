@@ -1,0 +1,382 @@
+//! The gateway, put together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::{Request, State as Extract};
+use axum::http::header::{
+    CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use chatbus_connector::{Accept, Sink};
+use chatbus_event::{InstanceId, Shape};
+use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_state::{Key, Mirror, State};
+use chatbus_telemetry::Metrics;
+use futures::{StreamExt as _, stream};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tracing::{debug, info};
+
+use crate::connection::Connection;
+use crate::history::{Histories, Mark, Recall};
+use crate::link::{Link, Order};
+use crate::presence::{Lives, Presence, elsewhere};
+use crate::publish::Maker;
+use crate::session::{Identity, Moment};
+use crate::sink::WebSocketSink;
+use crate::tokens::{Held, TokenBook, TokenError};
+use crate::upgrade::{Asked, Refusal, SUBPROTOCOL};
+use crate::users::{NoRoom, Place, Users};
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// This instance.
+    pub instance: InstanceId,
+    /// One life of it: what its lease says.
+    pub epoch: String,
+    /// `GATEWAY_HISTORY_BYTES`.
+    pub history_bytes: usize,
+    /// The shape of the events that clients' messages become.
+    pub shape: Shape,
+    /// Connections this instance takes; more are answered 503.
+    pub max_connections: usize,
+}
+
+/// What the gateway stands on.
+pub struct GatewayParts {
+    /// What can be set.
+    pub config: GatewayConfig,
+    /// The process.
+    pub runtime: Runtime,
+    /// The shared state.
+    pub state: Arc<dyn State>,
+    /// A mirror of its tokens, kept by whoever gives it.
+    pub tokens: Mirror,
+    /// A mirror of its presence, kept by whoever gives it.
+    pub presence: Mirror,
+    /// Whether the lease of an instance with an epoch lives, as far as is known: presence of the dead
+    /// does not count.
+    pub lives: Arc<dyn Fn(&str, &str) -> bool + Send + Sync>,
+    /// Where clients' messages go.
+    pub accept: Arc<dyn Accept>,
+    /// Asked when a client resumes; only this instance when there is none.
+    pub histories: Option<Arc<dyn Histories>>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+/// The WebSocket gateway of one instance.
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) runtime: Runtime,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) maker: Maker,
+    pub(crate) accept: Arc<dyn Accept>,
+    pub(crate) metrics: Metrics,
+    book: TokenBook,
+    state: Arc<dyn State>,
+    presence: Mirror,
+    lives: Lives,
+    histories: Arc<dyn Histories>,
+    max_connections: usize,
+    is_draining: AtomicBool,
+}
+
+/// What this instance holds, and nobody else's.
+struct OwnHistories {
+    users: Arc<Users>,
+    identity: Arc<Identity>,
+}
+
+/// How long the switch of protocols may take after the answer.
+const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
+/// Revocations are looked for at most this often.
+const REVOKE_EVERY: Duration = Duration::from_millis(50);
+/// How long clients may take to leave when the instance stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// `/ws/v1`. Serve it where upgraded sockets are plain TCP streams: `chatbus_ops::serve` does.
+pub fn routes(gateway: Arc<Gateway>) -> Router {
+    Router::new().route("/ws/v1", any(upgrade)).with_state(gateway)
+}
+
+async fn upgrade(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+    match gateway.admit(&parts, on_upgrade).await {
+        Ok(switching) => switching,
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let Refusal { status, code, message } = refusal;
+    let body = json!({ "error": { "code": code, "message": message } }).to_string();
+    let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+    let extra = match status {
+        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::UPGRADE_REQUIRED => Some((SEC_WEBSOCKET_VERSION, "13")),
+        StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "2")),
+        _ => None,
+    };
+    if let Some((name, value)) = extra {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// A gateway. It serves once its routes are served, and [`Gateway::run`] keeps it.
+    pub fn new(parts: GatewayParts) -> Self {
+        let GatewayParts { config, runtime, state, tokens, presence, lives, accept, histories, metrics } =
+            parts;
+        let users = Arc::new(Users::new(config.history_bytes));
+        let identity =
+            Arc::new(Identity { instance: config.instance.to_string(), epoch: config.epoch.clone() });
+        let own = OwnHistories { users: Arc::clone(&users), identity: Arc::clone(&identity) };
+        let (clock, entropy) = (Arc::clone(&runtime.clock), Arc::clone(&runtime.entropy));
+        Self {
+            shared: Arc::new(Shared {
+                maker: Maker::new(&config.instance, config.shape, Arc::clone(&clock), entropy),
+                book: TokenBook::new(Arc::clone(&state), tokens, clock),
+                histories: histories.unwrap_or_else(|| Arc::new(own)),
+                max_connections: config.max_connections,
+                is_draining: AtomicBool::new(false),
+                runtime,
+                identity,
+                users,
+                accept,
+                metrics,
+                state,
+                presence,
+                lives,
+            }),
+        }
+    }
+
+    /// What the delivery engine says through.
+    pub fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(WebSocketSink { shared: Arc::clone(&self.shared) })
+    }
+
+    /// What this instance holds of what the user was sent after a place of its own epoch: for whoever
+    /// answers other instances that resume a client.
+    pub fn recall(&self, user: &str, after: &Mark) -> Recall {
+        self.shared.own_history(user, after)
+    }
+
+    /// Open connections, and those that are being made.
+    pub fn connections(&self) -> usize {
+        self.shared.users.connections()
+    }
+
+    /// What `/_debug/gateway` shows. No secret, no text.
+    pub fn debug(&self) -> serde_json::Value {
+        let Shared { users, identity, is_draining, .. } = &*self.shared;
+        json!({
+            "instance": identity.instance, "epoch": identity.epoch,
+            "connections": users.connections(), "users": users.len(),
+            "historyBytes": users.budget.used(), "draining": is_draining.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Keeps presence, tokens and histories until `drain` is cancelled; then sends every client to
+    /// another instance, and returns when they have left, or did not in 3 s.
+    pub async fn run(&self, drain: CancellationToken) {
+        let Shared { users, state, identity, runtime, .. } = &*self.shared;
+        let presence = Presence {
+            users: Arc::clone(users),
+            state: Arc::clone(state),
+            identity: Arc::clone(identity),
+            runtime: runtime.clone(),
+        };
+        let finish = CancellationToken::new();
+        let working = async {
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = self.watch_tokens() => {}
+                () = self.sweep() => {}
+            }
+            self.drain().await;
+            finish.cancel();
+        };
+        tokio::join!(presence.run(finish.clone()), working);
+    }
+
+    async fn drain(&self) {
+        let Shared { users, runtime, is_draining, .. } = &*self.shared;
+        is_draining.store(true, Ordering::SeqCst);
+        info!(event = "gateway.draining", connections = users.connections(), "clients are sent away");
+        let mut changes = users.changes();
+        let leaving = async {
+            loop {
+                // Also those that were being made.
+                for link in users.links() {
+                    link.order(Order::Drain { retry_after: 0.5 + 4.5 * runtime.entropy.unit() });
+                }
+                changes.mark_unchanged();
+                if users.connections() == 0 {
+                    return;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(100), changes.changed()).await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_WITHIN, leaving).await;
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.shared.users.sweep(self.shared.runtime.clock.instant());
+        }
+    }
+
+    /// Closes the connections of tokens that are revoked.
+    async fn watch_tokens(&self) {
+        let Shared { users, book, .. } = &*self.shared;
+        let mut changes = book.changes();
+        while changes.changed().await.is_ok() {
+            let mut suspects: HashMap<Key, Vec<Arc<Link>>> = HashMap::new();
+            for link in users.links() {
+                suspects.entry(link.token.clone()).or_default().push(link);
+            }
+            // The mirror may be behind: a token it does not hold yet is not revoked.
+            let missing = suspects.into_iter().filter(|(key, _)| book.is_revoked(key));
+            stream::iter(missing)
+                .for_each_concurrent(16, |(key, links)| async move {
+                    if book.is_gone(&key).await {
+                        links.iter().for_each(|link| link.order(Order::Revoke));
+                    }
+                })
+                .await;
+            tokio::time::sleep(REVOKE_EVERY).await;
+        }
+    }
+
+    /// Decides on a request, and switches protocols when it may.
+    async fn admit(&self, parts: &Parts, on_upgrade: Option<OnUpgrade>) -> Result<Response, Refusal> {
+        let asked = Asked::read(parts)?;
+        let shared = &self.shared;
+        if shared.is_draining.load(Ordering::SeqCst) {
+            return Err(Refusal::DRAINING);
+        }
+        let token = shared.book.find_held(asked.secret).await.map_err(|error| match error {
+            TokenError::Unknown => Refusal::unauthorized("the token is unknown or was revoked"),
+            TokenError::Expired => Refusal::unauthorized("the token has expired"),
+            TokenError::Unavailable => Refusal::unavailable("tokens cannot be looked up at the moment"),
+        })?;
+        if !token.1.allows_origin(asked.origin) {
+            return Err(Refusal::ORIGIN);
+        }
+        let place = self.place(&token)?;
+        let on_upgrade = on_upgrade.ok_or(Refusal::unavailable("this connection cannot be upgraded"))?;
+        let connecting = connect(Arc::clone(shared), place, token, on_upgrade);
+        shared.runtime.spawn("gateway.connection", connecting);
+        Ok(switching(&asked))
+    }
+
+    fn place(&self, token: &Held) -> Result<Place, Refusal> {
+        let Shared { users, presence, identity, lives, max_connections, runtime, .. } = &*self.shared;
+        let user = &token.1.user_id;
+        let elsewhere = elsewhere(presence, user, &identity.instance, lives);
+        users.reserve(user, elsewhere, *max_connections, runtime.clock.instant()).map_err(|why| match why {
+            NoRoom::User => Refusal::TOO_MANY,
+            NoRoom::Instance => Refusal::FULL,
+        })
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+fn switching(asked: &Asked<'_>) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(key) = HeaderValue::from_str(&asked.accept_key) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, key);
+    }
+    if asked.offers_subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    response
+}
+
+/// Waits for the switch, and is the connection from then on.
+async fn connect(shared: Arc<Shared>, place: Place, token: Held, on_upgrade: OnUpgrade) {
+    let upgraded = match tokio::time::timeout(UPGRADE_WITHIN, on_upgrade).await {
+        Ok(Ok(upgraded)) => upgraded,
+        Ok(Err(error)) => {
+            debug!(event = "gateway.upgrade_failed", reason = %error, "the client left before the switch");
+            return;
+        }
+        Err(_) => return,
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!(
+            event = "gateway.upgrade_failed",
+            reason = "not_tcp",
+            "the upgraded socket is no TCP stream"
+        );
+        return;
+    };
+    Connection::open(shared, place, token, parts.io.into_inner(), parts.read_buf.to_vec()).await;
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn now(&self) -> Moment {
+        Moment { mono: self.runtime.clock.instant(), wall: self.runtime.clock.now() }
+    }
+
+    pub(crate) fn histories(&self) -> &dyn Histories {
+        &*self.histories
+    }
+
+    fn own_history(&self, user: &str, after: &Mark) -> Recall {
+        if after.epoch == self.identity.epoch { self.users.recall(user, after.seq) } else { Recall::Gone }
+    }
+}
+
+// === impl OwnHistories ===
+
+#[async_trait]
+impl Histories for OwnHistories {
+    async fn after(&self, user: &str, after: Mark, until: Mark) -> Recall {
+        if after.epoch != self.identity.epoch {
+            return Recall::Gone;
+        }
+        match self.users.recall(user, after.seq) {
+            Recall::Frames(mut frames) => {
+                frames.retain(|frame| frame.seq <= until.seq);
+                Recall::Frames(frames)
+            }
+            Recall::Gone => Recall::Gone,
+        }
+    }
+}

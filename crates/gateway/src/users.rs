@@ -1,0 +1,309 @@
+//! Who is connected here: users, their connections, and what they were sent.
+//!
+//! A user's frames are numbered and queued under the user's own lock, so that all of its connections get
+//! them in the order of their numbers. Users that left are remembered for five minutes.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::history::{Budget, History, Recall};
+use crate::link::Link;
+
+/// All users of this instance.
+#[derive(Debug)]
+pub(crate) struct Users {
+    all: Mutex<All>,
+    pub(crate) budget: Budget,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    users: HashMap<Arc<str>, Arc<User>>,
+    connections: usize,
+    /// Users that left, by when.
+    left: BTreeSet<(Instant, Arc<str>)>,
+    /// The last frame's place of all users that were forgotten.
+    base: u64,
+    /// Users whose presence may have changed.
+    dirty: HashSet<Arc<str>>,
+}
+
+/// One user.
+#[derive(Debug)]
+pub(crate) struct User {
+    inner: Mutex<UserState>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct UserState {
+    pub(crate) links: Vec<Arc<Link>>,
+    /// Upgrades under way.
+    reserved: usize,
+    pub(crate) history: History,
+    left_at: Option<Instant>,
+    touched_at: Option<Instant>,
+}
+
+/// Why there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The user has enough connections.
+    User,
+    /// The instance has.
+    Instance,
+}
+
+/// A place kept for a connection; given back when it is dropped.
+pub(crate) struct Place {
+    users: Arc<Users>,
+    name: Arc<str>,
+    user: Arc<User>,
+    reserved_at: Instant,
+    is_joined: bool,
+    link: Option<Arc<Link>>,
+}
+
+/// Connections of one user over all instances.
+const MAX_CONNECTIONS: usize = 10;
+/// How long a user that left is remembered.
+pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+// === impl Users ===
+
+impl Users {
+    pub(crate) fn new(history_bytes: usize) -> Self {
+        Self { all: Mutex::default(), budget: Budget::new(history_bytes), changed: watch::Sender::new(0) }
+    }
+
+    /// Keeps a place for a connection of a user that has `elsewhere` connections on other instances.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        name: &str,
+        elsewhere: usize,
+        most: usize,
+        now: Instant,
+    ) -> Result<Place, NoRoom> {
+        let mut all = self.lock();
+        if all.connections >= most {
+            return Err(NoRoom::Instance);
+        }
+        let (name, user) = match all.users.get_key_value(name) {
+            Some((name, user)) => (Arc::clone(name), Arc::clone(user)),
+            None if elsewhere >= MAX_CONNECTIONS => return Err(NoRoom::User),
+            None => {
+                let name: Arc<str> = name.into();
+                let history = History::after_base(all.base);
+                let user =
+                    Arc::new(User { inner: Mutex::new(UserState { history, ..UserState::default() }) });
+                all.users.insert(Arc::clone(&name), Arc::clone(&user));
+                (name, user)
+            }
+        };
+        let mut state = user.lock();
+        if state.links.len() + state.reserved + elsewhere >= MAX_CONNECTIONS {
+            return Err(NoRoom::User);
+        }
+        state.reserved += 1;
+        if let Some(at) = state.left_at.take() {
+            all.left.remove(&(at, Arc::clone(&name)));
+        }
+        drop(state);
+        all.connections += 1;
+        drop(all);
+        Ok(Place { users: Arc::clone(self), name, user, reserved_at: now, is_joined: false, link: None })
+    }
+
+    /// A user that is connected, or was.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<User>> {
+        self.lock().users.get(name).cloned()
+    }
+
+    /// Whether a user has a connection here.
+    pub(crate) fn is_connected(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|user| user.lock().links.iter().any(|link| link.is_open()))
+    }
+
+    /// Connections here, those that are being made included.
+    pub(crate) fn connections(&self) -> usize {
+        self.lock().connections
+    }
+
+    /// Users here, those remembered included.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().users.len()
+    }
+
+    /// All connections.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        let users: Vec<Arc<User>> = self.lock().users.values().cloned().collect();
+        users.iter().flat_map(|user| user.lock().links.clone()).collect()
+    }
+
+    /// What a user was sent after this place.
+    pub(crate) fn recall(&self, name: &str, seq: u64) -> Recall {
+        self.get(name).map_or(Recall::Gone, |user| user.lock().history.after(seq))
+    }
+
+    /// Changes when a user came or left.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Users whose presence may have changed since the last call, with their connections here.
+    pub(crate) fn take_dirty(&self) -> Vec<(Arc<str>, usize)> {
+        let names = std::mem::take(&mut self.lock().dirty);
+        names.into_iter().map(|name| (Arc::clone(&name), self.count(&name))).collect()
+    }
+
+    /// These have to be looked at again.
+    pub(crate) fn mark_dirty(&self, names: impl IntoIterator<Item = Arc<str>>) {
+        self.lock().dirty.extend(names);
+    }
+
+    /// Users that have a connection here.
+    pub(crate) fn present(&self) -> Vec<Arc<str>> {
+        let users: Vec<_> = self.lock().users.iter().map(|(n, u)| (Arc::clone(n), Arc::clone(u))).collect();
+        users.into_iter().filter(|(_, user)| !user.lock().links.is_empty()).map(|(name, _)| name).collect()
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.get(name).map_or(0, |user| user.lock().links.len())
+    }
+
+    /// Forgets users that left long ago.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut all = self.lock();
+        while let Some((at, name)) = all.left.first().cloned()
+            && now.saturating_duration_since(at) >= REMEMBERED_FOR
+        {
+            all.left.pop_first();
+            all.forget(&name, &self.budget);
+        }
+    }
+
+    /// Gives histories up while all together hold too much: those first that were touched longest ago.
+    /// It goes on to a tenth below the bound, so that the next one is far.
+    pub(crate) fn keep_within_budget(&self) {
+        if !self.budget.is_over() {
+            return;
+        }
+        let all = self.lock();
+        let mut oldest: Vec<(Option<Instant>, Arc<User>)> =
+            all.users.values().map(|user| (user.lock().touched_at, Arc::clone(user))).collect();
+        drop(all);
+        oldest.sort_by_key(|(touched_at, _)| *touched_at);
+        for (_, user) in oldest {
+            if self.budget.has_room() {
+                return;
+            }
+            user.lock().history.clear(&self.budget);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl All ===
+
+impl All {
+    fn forget(&mut self, name: &str, budget: &Budget) {
+        if let Some(user) = self.users.remove(name) {
+            let mut state = user.lock();
+            // A place of an epoch never means two things: who comes anew begins behind all that was.
+            self.base = self.base.max(state.history.last());
+            state.history.clear(budget);
+        }
+    }
+}
+
+// === impl User ===
+
+impl User {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, UserState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl UserState ===
+
+impl UserState {
+    /// Something is sent now.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.touched_at = Some(now);
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The connection is there. `open` is told the place of the last frame before it, and puts the
+    /// first frame into it before anybody else can.
+    pub(crate) fn join<T>(&mut self, link: &Arc<Link>, open: impl FnOnce(u64) -> T) -> T {
+        let mut state = self.user.lock();
+        state.reserved = state.reserved.saturating_sub(1);
+        let opened = open(state.history.last());
+        state.links.push(Arc::clone(link));
+        drop(state);
+        (self.is_joined, self.link) = (true, Some(Arc::clone(link)));
+        self.tell();
+        opened
+    }
+
+    /// Whose it is.
+    pub(crate) fn user(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The connection takes nothing more.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        let Some(link) = self.link.take() else { return };
+        let mut all = self.users.lock();
+        self.user.lock().links.retain(|other| !Arc::ptr_eq(other, &link));
+        self.left(&mut all, now);
+        drop(all);
+        self.tell();
+    }
+
+    /// Remembers when a user's last connection left, or forgets one that was never sent anything.
+    fn left(&self, all: &mut All, now: Instant) {
+        let mut state = self.user.lock();
+        if !state.links.is_empty() || state.reserved > 0 || state.left_at.is_some() {
+            return;
+        }
+        if state.history.last() == all.base {
+            drop(state);
+            all.forget(&self.name, &self.users.budget);
+        } else {
+            state.left_at = Some(now);
+            drop(state);
+            all.left.insert((now, Arc::clone(&self.name)));
+        }
+    }
+
+    fn tell(&self) {
+        self.users.lock().dirty.insert(Arc::clone(&self.name));
+        self.users.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave(self.reserved_at);
+        let mut all = self.users.lock();
+        all.connections = all.connections.saturating_sub(1);
+        if !self.is_joined {
+            let mut state = self.user.lock();
+            state.reserved = state.reserved.saturating_sub(1);
+            drop(state);
+            self.left(&mut all, self.reserved_at);
+        }
+        drop(all);
+        self.users.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
