@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chatbus_bus::{Bus, OpenContext, OpenError};
+use chatbus_bus::{Bus, OpenContext, OpenError, Opened};
 use chatbus_connector::{BuildContext, Connector};
 use chatbus_delivery::{Engine, EngineConfig};
 use chatbus_event::{InstanceId, Topic};
 use chatbus_ingress::{Ingress, IngressConfig};
 use chatbus_runtime::settings::{Problem, Values};
 use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_state::State;
 use chatbus_telemetry::Metrics;
 use tokio::net::TcpListener;
 
@@ -33,6 +34,7 @@ use parts::Part;
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     pub(crate) bus: Arc<dyn Bus>,
+    state: Arc<dyn State>,
     pub(crate) readiness: chatbus_ops::Readiness,
     supervisor: Supervisor,
     /// Cancelled when connectors may let go of their connections.
@@ -79,7 +81,7 @@ impl Process {
         std::fs::create_dir_all(&core.data_dir).map_err(|error| {
             Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
         })?;
-        let (bus, driver) = open_bus(values, core, &identity.id, &runtime).await?;
+        let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
         let metrics = Metrics::new();
 
         let ingress = Ingress::open(
@@ -127,7 +129,7 @@ impl Process {
 
         let drained = CancellationToken::new();
         let finish = CancellationToken::new();
-        let http = Part::spawn(&runtime, "http", http::serve(listener, ops, runtime.stop.clone()));
+        let http = Part::spawn(&runtime, "http", http::serve(listener, ops, runtime.clone()));
         let ingress = Part::spawn(&runtime, "ingress", ingress.run(finish.clone()));
         let engine = Part::spawn(&runtime, "egress", {
             let (bus, runtime) = (Arc::clone(&bus), runtime.clone());
@@ -157,6 +159,7 @@ impl Process {
         Ok(Self {
             addr,
             bus,
+            state,
             readiness,
             supervisor: supervisor.clone(),
             drained,
@@ -185,6 +188,7 @@ impl Process {
             }
             self.finish.cancel();
             self.ingress.ended().await;
+            self.state.close().await;
             self.bus.close().await;
             self.http.ended().await;
             self.supervisor.ended().await;
@@ -237,7 +241,7 @@ fn build_platforms(
     Ok(connectors)
 }
 
-/// Opens the bus that MESSAGE_BUS_DRIVER names.
+/// Opens the bus that MESSAGE_BUS_DRIVER names, and its shared state.
 ///
 /// # Errors
 /// When there is no such driver, or it can never work as configured.
@@ -246,7 +250,7 @@ pub(crate) async fn open_bus(
     core: &Core,
     instance: &InstanceId,
     runtime: &Runtime,
-) -> Result<(Arc<dyn Bus>, &'static str), Failure> {
+) -> Result<(Opened, &'static str), Failure> {
     let Some(factory) = registry::buses().into_iter().find(|factory| factory.driver() == core.driver) else {
         return Err(Problem::new("MESSAGE_BUS_DRIVER", "there is no such driver").into());
     };
@@ -258,7 +262,7 @@ pub(crate) async fn open_bus(
         source: format!("{INGRESS_EGRESS}.{instance}"),
     };
     match factory.open(values, cx).await {
-        Ok(bus) => Ok((bus, factory.driver())),
+        Ok(opened) => Ok((opened, factory.driver())),
         Err(OpenError::Configuration(problem)) => Err(problem.into()),
         Err(OpenError::Bus(error)) => Err(Failure::Runtime(error.into())),
     }

@@ -1,17 +1,15 @@
 //! The HTTP side of a process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chatbus_bus::Bus;
 use chatbus_connector::Connector;
 use chatbus_delivery::EngineState;
 use chatbus_event::Topic;
 use chatbus_ingress::IngressHealth;
-use chatbus_ops::{AdminGuard, Check, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck};
+use chatbus_ops::{AdminGuard, Check, HttpLimits, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck};
 use chatbus_runtime::settings::Values;
-use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_runtime::Runtime;
 use chatbus_telemetry::Metrics;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -41,9 +39,6 @@ struct SubscriptionsCheck(watch::Receiver<EngineState>);
 
 /// Asks whether the spool drops anything.
 struct SpoolCheck(watch::Receiver<IngressHealth>);
-
-/// How long connections that are still open may take at the end.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 pub(super) fn readiness(
     bus: &Arc<dyn Bus>,
@@ -92,23 +87,9 @@ pub(super) fn ops(parts: Parts<'_>) -> Arc<Ops> {
 }
 
 /// Answers until the stop, and then what was asked before it.
-pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: CancellationToken) {
-    let service = chatbus_ops::router(ops).into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = stop.clone();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
-    let cut = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_REQUESTS).await;
-    };
-    tokio::select! {
-        served = async { serving.await } => {
-            if let Err(error) = served {
-                tracing::error!(event = "http.failed", %error, "the HTTP listener failed");
-            }
-        }
-        () = cut => {}
-    }
+pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>, runtime: Runtime) {
+    let stop = runtime.stop.clone();
+    chatbus_ops::serve(listener, chatbus_ops::router(ops), HttpLimits::default(), &runtime, stop).await;
 }
 
 impl ReadinessCheck for SubscriptionsCheck {
