@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatbus_bus::{Bus, BusError, BusErrorKind, BusFactory, EventDeadLetters, OpenContext};
+use chatbus_bus::{Bus, BusError, BusErrorKind, BusFactory, EventDeadLetters, OpenContext, Opened};
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 
 use crate::{EmbeddedBus, EmbeddedConfig, OpenError};
@@ -29,14 +29,16 @@ impl BusFactory for Factory {
         Vec::new()
     }
 
-    async fn open(&self, _: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, chatbus_bus::OpenError> {
+    async fn open(&self, _: &Values, cx: OpenContext) -> Result<Opened, chatbus_bus::OpenError> {
         let mut config = EmbeddedConfig::new(cx.data_dir);
         config.prefix = cx.prefix.into();
         config.dedupe_window = cx.dedupe_window;
         let dead_letters = Arc::new(EventDeadLetters::new(cx.source, cx.runtime.clone()));
-        let bus: Arc<dyn Bus> = EmbeddedBus::open(config, dead_letters.clone(), cx.runtime)?;
+        let bus = EmbeddedBus::open(config, dead_letters.clone(), cx.runtime)?;
+        let state = bus.state();
+        let bus: Arc<dyn Bus> = bus;
         dead_letters.attach(&bus);
-        Ok(bus)
+        Ok(Opened { bus, state })
     }
 }
 

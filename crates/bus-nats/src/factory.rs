@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatbus_bus::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError};
+use chatbus_bus::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened};
 use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
 
 use crate::{NatsBus, NatsConfig};
@@ -60,7 +60,7 @@ impl BusFactory for Factory {
         problems
     }
 
-    async fn open(&self, values: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, OpenError> {
+    async fn open(&self, values: &Values, cx: OpenContext) -> Result<Opened, OpenError> {
         let dead_letters = Arc::new(EventDeadLetters::new(cx.source, cx.runtime.clone()));
         let config = NatsConfig {
             creds_file: values.path("NATS_CREDS"),
@@ -74,9 +74,11 @@ impl BusFactory for Factory {
             ..NatsConfig::default()
         }
         .with_urls(values.text("NATS_URL").unwrap_or_default());
-        let bus: Arc<dyn Bus> = NatsBus::connect(config, cx.runtime)
+        let bus = NatsBus::connect(config, cx.runtime)
             .map_err(|error| OpenError::Configuration(Problem::new("NATS_URL", error.to_string())))?;
+        let state = bus.state();
+        let bus: Arc<dyn Bus> = bus;
         dead_letters.attach(&bus);
-        Ok(bus)
+        Ok(Opened { bus, state })
     }
 }

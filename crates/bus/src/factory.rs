@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chatbus_runtime::Runtime;
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
+use chatbus_state::State;
 
 use crate::{Bus, BusError};
 
@@ -22,11 +23,21 @@ pub trait BusFactory: Send + Sync {
     /// Problems with its settings that can be found without opening anything.
     fn check(&self, values: &Values) -> Vec<Problem>;
 
-    /// Opens it. A server that is out of reach is no error: the bus is then not connected yet.
+    /// Opens it, and the shared state beside it. A server that is out of reach is no error: the bus is
+    /// then not connected yet.
     ///
     /// # Errors
     /// When it can never work as configured; see [`OpenError`].
-    async fn open(&self, values: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, OpenError>;
+    async fn open(&self, values: &Values, cx: OpenContext) -> Result<Opened, OpenError>;
+}
+
+/// What opening a driver gives: both over one connection, or in one folder under one lock.
+#[derive(Clone)]
+pub struct Opened {
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// The shared state. It ends with the bus; whoever closes both closes it first.
+    pub state: Arc<dyn State>,
 }
 
 /// What a driver is told when it is opened.

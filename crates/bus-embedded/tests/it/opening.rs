@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbus_bus::{Bus as _, BusFactory as _, OpenContext, Publish as _};
+use chatbus_bus::{Bus as _, BusFactory as _, OpenContext, Opened, Publish as _};
 use chatbus_bus_embedded::{DataLock, EmbeddedBus, EmbeddedConfig, Factory, OpenError};
 use chatbus_event::{Clock as _, Topic};
 use chatbus_runtime::SystemClock;
@@ -60,7 +60,8 @@ async fn the_factory_names_the_setting_that_is_wrong() {
         other => panic!("{other:?}"),
     };
     assert_eq!(problem(Factory.open(&values, context("../")).await.map(drop)), "BUS_PREFIX");
-    let bus = Factory.open(&values, context("")).await.unwrap();
+    let Opened { bus, state } = Factory.open(&values, context("")).await.map_err(|e| e.to_string()).unwrap();
+    assert!(*state.connected().borrow());
     assert_eq!(problem(Factory.open(&values, context("")).await.map(drop)), "DATA_DIR");
     bus.close().await;
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
+use chatbus_state::MemoryStateStore;
 
 use super::{MemoryBus, MemoryConfig, MemoryStore};
-use crate::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError};
+use crate::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened};
 
 /// Makes buses that live in memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,13 +29,14 @@ impl BusFactory for MemoryFactory {
         Vec::new()
     }
 
-    async fn open(&self, _: &Values, cx: OpenContext) -> Result<Arc<dyn Bus>, OpenError> {
+    async fn open(&self, _: &Values, cx: OpenContext) -> Result<Opened, OpenError> {
         let config =
             MemoryConfig { prefix: cx.prefix, dedupe_window: cx.dedupe_window, ..MemoryConfig::default() };
         let dead_letters = Arc::new(EventDeadLetters::new(cx.source, cx.runtime.clone()));
+        let state = MemoryStateStore::new(Arc::clone(&cx.runtime.clock)).open();
         let bus: Arc<dyn Bus> =
             Arc::new(MemoryBus::new(&MemoryStore::default(), config, dead_letters.clone(), cx.runtime));
         dead_letters.attach(&bus);
-        Ok(bus)
+        Ok(Opened { bus, state })
     }
 }

@@ -69,7 +69,7 @@ async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding
 async fn bus(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Finding {
     let name = format!("bus {}", core.driver);
     let bus = match open_bus(values, core, id, runtime).await {
-        Ok(bus) => bus.0,
+        Ok((opened, _)) => opened.bus,
         Err(Failure::Configuration(problems)) => {
             let text = problems.first().map(ToString::to_string).unwrap_or_default();
             return Finding::bad(

@@ -76,7 +76,8 @@ impl Configured {
         let runtime = supervisor.runtime();
         logging::start(&self.values, Arc::clone(&runtime.clock), Stream::Stderr, Some("warn"));
         std::fs::create_dir_all(&self.core.data_dir)?;
-        let (bus, _) = open_bus(&self.values, &self.core, &instance, &runtime).await?;
+        let (opened, _) = open_bus(&self.values, &self.core, &instance, &runtime).await?;
+        let bus = opened.bus;
         let mut status = bus.status();
         let connected = status.wait_for(|status| status.connected);
         tokio::time::timeout(READY_WITHIN, connected)
