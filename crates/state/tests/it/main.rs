@@ -2,3 +2,11 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod flaky;
+#[cfg(test)]
+mod leases;
+#[cfg(test)]
+mod mirrors;
+#[cfg(test)]
+mod views;
