@@ -208,10 +208,16 @@ async fn what_counts_is_when_a_write_began_and_not_when_it_was_answered() {
     assert_eq!(at, seconds(3.0));
     let fence = held.fence();
     assert_eq!(fence.end(world.runtime.clock.instant()), Some(world.begun + seconds(13.5)));
-    // One that takes for ever does not keep the holder from noticing.
-    flaky.delay(seconds(10_000.0));
-    assert_eq!(held.keep(pending()).await, Lost::Expired);
-    assert!(world.now() >= seconds(13.5) && world.now() < seconds(13.6), "{:?}", world.now());
+    let run = async {
+        // Renewed from 5 s to 8 s.
+        sleep(seconds(5.1)).await;
+        assert_eq!(fence.end(world.runtime.clock.instant()), Some(world.begun + seconds(18.5)));
+        // One that takes for ever does not keep the holder from noticing.
+        flaky.delay(seconds(10_000.0));
+    };
+    let (lost, ()) = tokio::join!(held.keep(pending()), run);
+    assert_eq!(lost, Lost::Expired);
+    assert!(world.now() >= seconds(18.5) && world.now() < seconds(18.6), "{:?}", world.now());
 }
 
 #[tokio::test(start_paused = true)]
