@@ -234,41 +234,59 @@ impl Wire {
         }
     }
 
-    /// Writes what waits, as far as the kernel takes it.
+    /// Writes what waits, as far as the kernel takes it. Nothing is begun while something that was begun
+    /// is not written.
     pub(crate) fn pump(&mut self, now: Instant) -> Written {
         loop {
-            let mut staged_bytes = 0;
-            while staged_bytes < STAGE_BYTES
-                && let Some(Item { frame, fence, mut promise }) = self.queue.pop_front()
-            {
-                self.queued_bytes = self.queued_bytes.saturating_sub(frame.len());
-                if fence.is_some_and(|fence| !fence.is_held(now)) {
-                    continue;
+            if self.is_dirty {
+                match self.ws.flush() {
+                    Ok(()) => {
+                        self.is_dirty = false;
+                        self.settle();
+                    }
+                    Err(error) if would_block(&error) => return Written::Blocked,
+                    Err(_) => return Written::Broken,
                 }
-                staged_bytes += frame.len();
-                // Every frame of ours is UTF-8: it was made of strings and of JSON that was checked.
-                let Ok(text) = Utf8Bytes::try_from(frame) else { continue };
-                promise.is_begun = true;
-                self.is_dirty = true;
-                if promise.sender.is_some() {
-                    self.staged.push(promise);
-                }
-                if self.ws.write(Message::Text(text)).is_err_and(|error| !would_block(&error)) {
-                    return Written::Broken;
-                }
+            }
+            if !self.stage(now) {
+                return Written::Broken;
             }
             if !self.is_dirty {
                 return Written::All;
             }
-            match self.ws.flush() {
-                Ok(()) => {
-                    self.is_dirty = false;
-                    self.settle();
-                }
-                Err(error) if would_block(&error) => return Written::Blocked,
-                Err(_) => return Written::Broken,
+        }
+    }
+
+    /// Puts some of what waits into the socket's buffer; `false` when the connection is broken. A frame
+    /// with a fence goes alone: while it cannot be written, none behind it is beyond recall.
+    fn stage(&mut self, now: Instant) -> bool {
+        let mut staged_bytes = 0;
+        while staged_bytes < STAGE_BYTES
+            && let Some(Item { frame, fence, mut promise }) = self.queue.pop_front()
+        {
+            if fence.is_some() && staged_bytes > 0 {
+                self.queue.push_front(Item { frame, fence, promise });
+                break;
+            }
+            self.queued_bytes = self.queued_bytes.saturating_sub(frame.len());
+            match fence {
+                Some(fence) if !fence.is_held(now) => continue,
+                Some(_) => staged_bytes = STAGE_BYTES,
+                None => {}
+            }
+            staged_bytes += frame.len();
+            // Every frame of ours is UTF-8: it was made of strings and of JSON that was checked.
+            let Ok(text) = Utf8Bytes::try_from(frame) else { continue };
+            promise.is_begun = true;
+            self.is_dirty = true;
+            if promise.sender.is_some() {
+                self.staged.push(promise);
+            }
+            if self.ws.write(Message::Text(text)).is_err_and(|error| !would_block(&error)) {
+                return false;
             }
         }
+        true
     }
 
     /// The kernel has everything that was staged.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chatbus_connector::{Emit, Emitted, Inbound, Status};
+use chatbus_connector::{Accept, Accepted, Emit, Emitted, Inbound, Status};
 use chatbus_event::{Clock, Timestamp};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Counts for one platform what became of its events. Called once for a batch, never for a message.
 pub trait Tally: Send + Sync {
@@ -25,6 +25,8 @@ pub(crate) struct Batch {
     pub(crate) read_at: Instant,
     pub(crate) wall: Timestamp,
     pub(crate) events: Vec<Inbound>,
+    /// Who waits to hear that they are safe: nobody, or one for each event.
+    pub(crate) told: Vec<oneshot::Sender<Accepted>>,
 }
 
 /// One platform's way into the pipeline.
@@ -68,13 +70,32 @@ impl Emit for Emitter {
             let weight = u32::try_from(events.len()).unwrap_or(u32::MAX);
             let Ok(permit) = self.room.acquire_many(weight).await else { return Emitted::Stopped };
             permit.forget();
-            let batch = Batch { platform: self.platform, read_at, wall, events };
+            let batch = Batch { platform: self.platform, read_at, wall, events, told: Vec::new() };
             if self.queue.send(batch).await.is_err() {
                 return Emitted::Stopped;
             }
             events = rest;
         }
         if self.queue.is_closed() { Emitted::Stopped } else { Emitted::Taken }
+    }
+}
+
+#[async_trait]
+impl Accept for Emitter {
+    async fn accept(&self, event: Inbound) -> Accepted {
+        let stopped = || Accepted::Refused("this instance has stopped publishing".to_owned());
+        self.received.inc();
+        let events = vec![event];
+        let (read_at, wall) = self.read_at(&events);
+        let Ok(permit) = self.room.acquire().await else { return stopped() };
+        permit.forget();
+        let (tell, told) = oneshot::channel();
+        let batch = Batch { platform: self.platform, read_at, wall, events, told: vec![tell] };
+        if self.queue.send(batch).await.is_err() {
+            return stopped();
+        }
+        // Nobody tells when it was dropped, or when the pipeline ended before it was safe.
+        told.await.unwrap_or_else(|_| Accepted::Refused("the event could not be kept".to_owned()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use chatbus_bus::Bus;
-use chatbus_connector::Emit;
+use chatbus_connector::{Accept, Emit};
 use chatbus_event::Topic;
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_telemetry::{Metrics, PlatformLabels};
@@ -160,6 +160,16 @@ impl Ingress {
 impl IngressHandle {
     /// One platform's way in. Its name is a label of metrics.
     pub fn emitter(&self, platform: &'static str, tally: Option<Arc<dyn Tally>>) -> Arc<dyn Emit> {
+        self.entrance(platform, tally)
+    }
+
+    /// A way in for who must know that each event is safe before going on. All such events keep the
+    /// order in which they were handed over, with those of every emitter.
+    pub fn accepter(&self, platform: &'static str) -> Arc<dyn Accept> {
+        self.entrance(platform, None)
+    }
+
+    fn entrance(&self, platform: &'static str, tally: Option<Arc<dyn Tally>>) -> Arc<Emitter> {
         self.platforms.add(platform, tally);
         let labels = PlatformLabels { platform };
         Arc::new(Emitter {

@@ -30,8 +30,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbus_bus::{BusErrorKind, Message};
+use chatbus_connector::Accepted;
 use chatbus_event::{Attributes, Entropy, Timestamp};
 use chatbus_runtime::Backoff;
+use tokio::sync::oneshot;
 
 use crate::config::{Limits, RETRY_INITIAL, RETRY_MAX};
 use crate::emitter::Batch;
@@ -122,6 +124,8 @@ struct Slot {
     /// Its record's number, once it was handed to the disk.
     number: Option<u64>,
     cut: bool,
+    /// Who waits to hear that it is safe.
+    told: Option<oneshot::Sender<Accepted>>,
 }
 
 /// The pipeline's state.
@@ -342,7 +346,14 @@ impl Slot {
         now: Moment,
     ) -> Self {
         let age = wall.since(kept.received_at);
-        Self { kept, attributes, read_at, age, taken_at: now.mono, number: None, cut: false }
+        Self { kept, attributes, read_at, age, taken_at: now.mono, number: None, cut: false, told: None }
+    }
+
+    /// Tells who waits for it, once.
+    fn tell(&mut self, accepted: Accepted) {
+        if let Some(told) = self.told.take() {
+            let _ = told.send(accepted);
+        }
     }
 }
 

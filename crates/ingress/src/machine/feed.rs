@@ -18,10 +18,12 @@ impl Machine {
     pub(super) fn taken(&mut self, batch: Batch, now: Moment, actions: &mut Actions) {
         // What was taken was the gulp; the next one is due a full interval later.
         self.shut_since = None;
-        let Batch { platform, read_at, wall, events } = batch;
+        let Batch { platform, read_at, wall, events, told } = batch;
+        let mut told = told.into_iter();
         for inbound in events {
             let (kept, attributes) = Kept::new(platform, inbound);
             let mut slot = Slot::new(kept, Some(attributes), read_at, wall, now);
+            slot.told = told.next();
             if slot.kept.body.len() > self.limits.max_body
                 && !self.replace(&mut slot, "too_large", now, actions)
             {

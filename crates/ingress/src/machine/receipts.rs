@@ -1,6 +1,7 @@
 //! What the bus says of what was published.
 
 use chatbus_bus::BusErrorKind;
+use chatbus_connector::Accepted;
 
 use super::{Actions, Machine, Moment, Notice, Slot};
 use crate::config::RETRY_MAX;
@@ -15,8 +16,9 @@ impl Machine {
             return;
         }
         for _ in 0..count.min(self.sent) {
-            let Some(slot) = self.pop_front() else { break };
+            let Some(mut slot) = self.pop_front() else { break };
             if slot.kept.route == Route::Ingress {
+                slot.tell(Accepted::Bus);
                 let age = now.mono.saturating_duration_since(slot.read_at);
                 actions.published.push((slot.kept.platform, age));
             }
@@ -159,6 +161,7 @@ impl Machine {
             actions.notices.push(Notice::Cut { id: slot.kept.id.to_string(), platform });
             return true;
         }
+        slot.tell(Accepted::Refused("the bus does not take this message".to_owned()));
         actions.failed.add(platform, 1);
         actions.notices.push(Notice::GivenUp { id: slot.kept.id.to_string(), platform, code });
         let max =

@@ -168,7 +168,13 @@ impl World {
                 }
             })
             .collect();
-        self.tell(Input::Taken(Batch { platform: "test", read_at: now.mono, wall: now.wall, events }));
+        self.tell(Input::Taken(Batch {
+            platform: "test",
+            read_at: now.mono,
+            wall: now.wall,
+            events,
+            told: vec![],
+        }));
     }
 
     /// Time passes in steps no longer than the loop's timer would allow.

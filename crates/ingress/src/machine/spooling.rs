@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use chatbus_connector::Accepted;
+
 use super::{Actions, Counts, Machine, Moment, Notice, Slot};
 use crate::spool::{Entry, Job, Read, Report};
 
@@ -116,6 +118,7 @@ impl Machine {
                 actions.spooled.add(platform, events);
             }
         }
+        self.tell_durable();
         while self.saving.front().is_some_and(|slot| slot.number.is_some_and(|n| n < self.disk.durable)) {
             self.saving.pop_front();
         }
@@ -138,6 +141,15 @@ impl Machine {
                     actions.notices.push(Notice::DiskRecovered);
                 }
             }
+        }
+    }
+
+    /// Who waits for an event that stands on disk now hears that it is safe there.
+    fn tell_durable(&mut self) {
+        let durable = self.disk.durable;
+        let numbered = self.front.iter_mut().take(self.front_numbered).chain(&mut self.saving);
+        for slot in numbered.filter(|slot| slot.number.is_some_and(|number| number < durable)) {
+            slot.tell(Accepted::Spooled);
         }
     }
 

@@ -55,7 +55,13 @@ impl Rig {
     fn emit_body(&mut self, count: u64, body: &str) -> &Actions {
         let events = (0..count).map(|n| inbound(self.next_id + n, self.now.wall, body)).collect();
         self.next_id += count;
-        self.on(Input::Taken(Batch { platform: "test", read_at: self.now.mono, wall: self.now.wall, events }))
+        self.on(Input::Taken(Batch {
+            platform: "test",
+            read_at: self.now.mono,
+            wall: self.now.wall,
+            events,
+            told: vec![],
+        }))
     }
 
     fn pass(&mut self, millis: u64) -> &Actions {
@@ -652,4 +658,36 @@ fn the_cursor_is_written_before_a_stop_ends() {
     assert!(!rig.machine.is_finished(rig.now));
     rig.disk_done(&job);
     assert!(rig.machine.is_finished(rig.now));
+}
+
+/// One event whose sender waits to hear that it is safe.
+fn emit_told(rig: &mut Rig) -> tokio::sync::oneshot::Receiver<Accepted> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let events = vec![inbound(rig.next_id, rig.now.wall, r#"{"type":"t"}"#)];
+    rig.next_id += 1;
+    let (read_at, wall) = (rig.now.mono, rig.now.wall);
+    rig.on(Input::Taken(Batch { platform: "test", read_at, wall, events, told: vec![tell] }));
+    told
+}
+
+#[test]
+fn who_waits_hears_of_the_bus_or_of_the_disk_whichever_is_first() {
+    let mut rig = Rig::connected(limits());
+    let (mut first, mut second) = (emit_told(&mut rig), emit_told(&mut rig));
+    rig.on(Input::Acked(1));
+    assert_eq!(first.try_recv(), Ok(Accepted::Bus));
+    assert!(second.try_recv().is_err(), "not yet");
+    let job = rig.pass(60_000).job.clone().expect("it is saved");
+    assert!(second.try_recv().is_err(), "not before it is synced");
+    rig.disk_done(&job);
+    assert_eq!(second.try_recv(), Ok(Accepted::Spooled));
+    rig.on(Input::Acked(1));
+}
+
+#[test]
+fn who_waits_hears_when_the_bus_will_never_take_it() {
+    let mut rig = Rig::connected(limits());
+    let mut told = emit_told(&mut rig);
+    rig.on(Input::Failed(BusErrorKind::TooLarge));
+    assert!(matches!(told.try_recv(), Ok(Accepted::Refused(_))));
 }
