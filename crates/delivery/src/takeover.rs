@@ -113,7 +113,11 @@ impl Takeover {
                     }
                 }
                 _ = tick.tick() => {
-                    for waiting in self.orphans().await {
+                    let (orphans, left_behind) = self.orphans().await;
+                    for topic in left_behind.iter().filter(|topic| !taken.contains(*topic)) {
+                        self.clear_away(topic).await;
+                    }
+                    for waiting in orphans {
                         if taken.len() < AT_ONCE && taken.insert(waiting.topic.clone()) {
                             taking.push(async move {
                                 let result = self.take(&waiting).await;
@@ -126,13 +130,21 @@ impl Takeover {
         }
     }
 
-    /// Topics that hold something, or have a group, and whose owners are dead.
-    async fn orphans(&self) -> Vec<Waiting> {
+    /// Topics that hold something, or have a group, and whose owners are dead; and those of others that a
+    /// takeover has a group on.
+    async fn orphans(&self) -> (Vec<Waiting>, Vec<Topic>) {
         let mut orphans = Vec::new();
+        let mut left_behind = Vec::new();
         for family in [Family::InstanceEgress, Family::ApiEgress, Family::Lane] {
             match self.bus.waiting(family).await {
                 Ok(waiting) => {
-                    orphans.extend(waiting.into_iter().filter(|waiting| self.is_orphan(&waiting.topic)))
+                    for waiting in waiting {
+                        if self.is_orphan(&waiting.topic) {
+                            orphans.push(waiting);
+                        } else if waiting.groups.iter().any(|group| group.as_str() == OURS) {
+                            left_behind.push(waiting.topic);
+                        }
+                    }
                 }
                 Err(error) => {
                     warn!(event = "egress.orphans_unknown", topic = family.label(), reason = %error, "cannot look for what to take over");
@@ -140,7 +152,22 @@ impl Takeover {
             }
         }
         orphans.retain(|waiting| waiting.messages > 0 || !waiting.groups.is_empty());
-        orphans
+        (orphans, left_behind)
+    }
+
+    /// Whoever took this topic over died over it, and its owner is back: it cannot read while the topic is
+    /// a takeover's.
+    async fn clear_away(&self, topic: &Topic) {
+        let Ok(ours) = group(OURS) else { return };
+        if !self.is_ours() {
+            return;
+        }
+        match self.bus.delete_group(topic, &ours).await {
+            Ok(()) => info!(event = "egress.takeover_cleared", topic = %topic, "its owner has it again"),
+            Err(error) => {
+                warn!(event = "egress.takeover_left", topic = topic.family().label(), reason = %error, "not cleared away yet");
+            }
+        }
     }
 
     fn is_orphan(&self, topic: &Topic) -> bool {

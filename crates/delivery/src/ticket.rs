@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbus_bus::{Message, Record};
-use chatbus_event::{Attempt, Event, MessageId, Timestamp, Topic, names, sha256_hex};
+use chatbus_event::{Attempt, Event, Timestamp, Topic, names, sha256_hex};
 
 use crate::config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, MAX_DEADLINE};
 use crate::decide::Timing;
@@ -36,6 +36,8 @@ pub(crate) struct Ticket {
     pub(crate) hops: u32,
     /// It is one of several legs: see the ledger.
     pub(crate) is_leg: bool,
+    /// It was taken over from an instance that may have said it.
+    pub(crate) was_taken_over: bool,
     /// What was tried: the first ones and the last ones.
     pub(crate) attempts: Vec<Attempt>,
 }
@@ -51,6 +53,9 @@ mod lane {
 
 /// The attribute of what is one of several legs: the instance it is for.
 const LEG: &str = "leg";
+
+/// The attribute of what was taken over from an instance that may have said it.
+const TAKEN_OVER: &str = "takenOver";
 
 /// Attempts kept: this many of the first, and as many of the last.
 const KEPT_ATTEMPTS: usize = 10;
@@ -88,6 +93,7 @@ impl Ticket {
             last_chance,
             hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
             is_leg: attributes.get(LEG).is_some(),
+            was_taken_over: attributes.get(TAKEN_OVER).is_some(),
             attempts: Vec::new(),
         }
     }
@@ -107,14 +113,16 @@ impl Ticket {
             last_chance: attributes.get(lane::LAST_CHANCE).is_some(),
             hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
             is_leg: attributes.get(LEG).is_some(),
+            was_taken_over: attributes.get(TAKEN_OVER).is_some(),
             attempts: attributes.get(lane::ATTEMPTS).map(read_attempts).unwrap_or_default(),
         })
     }
 
-    /// The lane record of this delivery. Its id is the delivery's, so that a repeat is a duplicate;
-    /// `lost` counts records that the bus lost, since a record in place of one is no repeat.
+    /// The lane record of this delivery. Its id is made from the message's, so that a repeat is a duplicate;
+    /// what came back here by another hop or a takeover is none, and neither is a record in place of one
+    /// that the bus lost, which `lost` counts.
     pub(crate) fn lane_message(&self, original: &Message, lost: u32) -> Message {
-        let id = MessageId::new(&self.id);
+        let id = &original.id;
         let id = if lost == 0 { id.step("lane") } else { id.step(&format!("lane-{lost}")) };
         let mut attributes = original.attributes.clone();
         attributes.set(names::MESSAGE_ID, id.as_str());
@@ -163,6 +171,7 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, self.hops.to_string());
+        attributes.set(TAKEN_OVER, "1");
         for name in lane::ALL.into_iter().chain([LEG]) {
             attributes.remove(name);
         }
@@ -238,7 +247,7 @@ fn read_attempts(json: &str) -> Vec<Attempt> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatbus_event::{Attributes, InstanceId};
+    use chatbus_event::{Attributes, InstanceId, MessageId};
 
     use super::*;
 

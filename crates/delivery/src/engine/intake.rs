@@ -106,7 +106,7 @@ impl Engine {
         let is_first = self.lanes.get(conversation).is_some_and(Conversation::is_idle);
         if let Some(work) = self.works.get_mut(work) {
             work.conversation = Some(conversation);
-            work.may_have_been_sent = is_first && delivered_before;
+            work.may_have_been_sent = work.ticket.was_taken_over || (is_first && delivered_before);
         }
         self.lanes.join(conversation, order, work, false);
         self.deadlines.insert((deadline, work));

@@ -172,7 +172,7 @@ impl Engine {
                 let is_head = self.lanes.get(at).is_some_and(Conversation::is_idle);
                 if let Some(work) = self.works.get_mut(work) {
                     work.conversation = Some(at);
-                    work.may_have_been_sent = is_head;
+                    work.may_have_been_sent = work.ticket.was_taken_over || is_head;
                 }
                 self.lanes.join(at, order, work, true);
                 self.deadlines.insert((timing.deadline, work));
