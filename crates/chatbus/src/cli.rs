@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Sandbox(SandboxArgs),
     Tail(TailArgs),
     Send(SendArgs),
+    Token(TokenArgs),
     Doctor(DoctorArgs),
     Config(ConfigArgs),
     Schema(SchemaArgs),
@@ -130,6 +131,69 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
     /// Print the outcome as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Makes, lists and revokes the tokens with which users and bots connect to the gateway.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  chatbus token create --user alice\n  \
+    chatbus token create --bot pingbot --platform twitch --expires 90d\n  chatbus token list\n  \
+    chatbus token revoke tok_0123456789abcdef\n\n\
+    The secret is printed once, by create, and is kept nowhere. Revoking closes the token's connections at once.")]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) what: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints its secret, once.
+    Create(NewTokenArgs),
+    /// The tokens there are, without their secrets.
+    List {
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        remote: Box<RemoteArgs>,
+    },
+    /// Ends a token, and closes its connections.
+    Revoke {
+        /// The token's id, as create and list show it.
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        remote: Box<RemoteArgs>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewTokenArgs {
+    /// Whose it is: the user id that answers are addressed to.
+    #[arg(long, value_name = "ID", required_unless_present = "bot")]
+    pub(crate) user: Option<String>,
+    /// A bot's, of this name; it may hear what is said everywhere, and answer.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bot: Option<String>,
+    /// The platforms a bot hears; all when not given.
+    #[arg(long = "platform", value_name = "NAME", requires = "bot")]
+    pub(crate) platforms: Vec<String>,
+    /// The channels it may name; all when not given.
+    #[arg(long = "channel", value_name = "NAME")]
+    pub(crate) channels: Vec<String>,
+    /// The types of events it may hear; all when not given.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) types: Vec<String>,
+    /// The origins from which browsers may connect with it; any when not given.
+    #[arg(long = "origin", value_name = "URL")]
+    pub(crate) origins: Vec<String>,
+    /// How long it is good (10m, 24h, 90d); for ever when not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) expires: Option<Duration>,
+    /// Print as JSON: `{token,id,user_id,expires_at}`.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -253,7 +317,7 @@ pub(crate) struct RemoteArgs {
     pub(crate) settings: SettingFlags,
 }
 
-/// `500ms`, `10s`, `2m`, `1h`, or a number of seconds.
+/// `500ms`, `10s`, `2m`, `1h`, `90d`, or a number of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 =
@@ -263,6 +327,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "" | "s" => number.checked_mul(1_000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
         _ => None,
     };
     millis.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is no time; use one such as 10s or 2m"))
@@ -280,12 +345,17 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        for (text, millis) in
-            [("500ms", 500), ("10s", 10_000), ("10", 10_000), ("2m", 120_000), ("1h", 3_600_000)]
-        {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("10", 10_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("2d", 172_800_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
         }
-        for bad in ["", "s", "1d", "1.5s", "-1s"] {
+        for bad in ["", "s", "1w", "1.5s", "-1s"] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }

@@ -106,6 +106,22 @@ impl Client {
         Ok(())
     }
 
+    /// Asks for something of the admin API; gives the status and the answer.
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).header("x-chatbus", "1");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = self.authorized(request).timeout(Duration::from_secs(30)).send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().await.context("the answer is no JSON")?))
+    }
+
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match &self.token {
             Some(token) => request.bearer_auth(token),

@@ -9,6 +9,7 @@ pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tail;
+pub(crate) mod token;
 
 use chatbus_runtime::settings::{Problem, Values};
 

@@ -47,6 +47,7 @@ async fn run(cli: Cli, environment: &Environment) -> Outcome {
         Command::Sandbox(args) => commands::sandbox::run(args, environment).await,
         Command::Tail(args) => commands::tail::run(args, environment).await,
         Command::Send(args) => commands::send::run(args, environment).await,
+        Command::Token(args) => commands::token::run(args, environment).await,
         Command::Doctor(args) => commands::doctor::run(args, environment).await,
         Command::Config(args) => commands::config::run(args.what, environment),
         Command::Schema(args) => commands::schema::run(args.what),

@@ -1,9 +1,16 @@
 //! A running chatbus, put together: reads top to bottom as the wiring of the whole.
 
+mod accept;
 mod declare;
+mod delivering;
+mod gateway;
 mod http;
+mod machine;
+mod member;
 mod parts;
 mod roles;
+mod served;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +19,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chatbus_bus::{Bus, OpenContext, OpenError, Opened};
 use chatbus_connector::{BuildContext, Connector};
-use chatbus_delivery::{Engine, EngineConfig};
+use chatbus_delivery::Role;
 use chatbus_event::{InstanceId, Topic};
 use chatbus_ingress::{Ingress, IngressConfig};
 use chatbus_runtime::settings::{Problem, Values};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_state::State;
 use chatbus_telemetry::Metrics;
+use delivering::Delivering;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-pub(crate) use roles::{INGRESS_EGRESS, check as check_roles};
+pub(crate) use roles::{INGRESS_EGRESS, read as read_roles};
 
 use crate::commands::Failure;
 use crate::instance::{self, RunFile, RunInfo};
@@ -41,7 +50,9 @@ pub(crate) struct Process {
     drained: CancellationToken,
     /// Cancelled when the publisher is to finish.
     finish: CancellationToken,
-    engine: Part,
+    members: Vec<Part>,
+    /// The gateway, with what sends its clients away.
+    gateway: Option<(Part, CancellationToken)>,
     connectors: Vec<Part>,
     ingress: Part,
     http: Part,
@@ -63,6 +74,7 @@ impl Process {
     pub(crate) async fn start(
         values: &Values,
         core: &Core,
+        roles: &[Role],
         supervisor: &Supervisor,
     ) -> Result<Self, Failure> {
         let runtime = supervisor.runtime();
@@ -73,11 +85,15 @@ impl Process {
         })?;
         logging::set_instance(identity.id.as_str());
         let egress = Topic::egress_of(&identity.id);
-        tracing::info!(
-            event = "process.starting", version = env!("CARGO_PKG_VERSION"), origin = identity.origin,
-            topic = %egress, "chatbus {} starts as {}", env!("CARGO_PKG_VERSION"), identity.id
-        );
-        let connectors = build_platforms(values, core, &identity.id, &egress, &runtime)?;
+        for role in roles {
+            tracing::info!(
+                event = "process.starting", version = env!("CARGO_PKG_VERSION"), origin = identity.origin,
+                role = role.as_str(), topic = %role.topic(&identity.id),
+                "chatbus {} starts as {}, {}", env!("CARGO_PKG_VERSION"), identity.id, role.as_str()
+            );
+        }
+        let speaks = roles.contains(&Role::IngressEgress);
+        let connectors = build_platforms(values, core, &identity.id, &egress, speaks, &runtime)?;
         std::fs::create_dir_all(&core.data_dir).map_err(|error| {
             Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
         })?;
@@ -85,7 +101,7 @@ impl Process {
         let metrics = Metrics::new();
 
         let ingress = Ingress::open(
-            ingress_config(core, &identity.id),
+            ingress_config(core, &identity.id, speaks),
             Arc::clone(&bus),
             metrics.clone(),
             runtime.clone(),
@@ -94,17 +110,44 @@ impl Process {
         .map_err(|error| Failure::Runtime(error.into()))?;
         let emitters = ingress.handle();
 
-        let engine_config = engine_config(core, &identity.id);
-        let subscriptions = Engine::subscriptions(&engine_config);
-        let sinks = connectors.iter().map(|connector| connector.sink()).collect();
-        let engine = Engine::new(
-            engine_config,
-            Arc::clone(&bus),
-            sinks,
-            registry::platform_table(),
-            metrics.clone(),
-            runtime.clone(),
-        );
+        let with = Delivering {
+            core,
+            instance: &identity.id,
+            roles,
+            bus: &bus,
+            state: &state,
+            metrics: &metrics,
+            runtime: &runtime,
+            epoch: runtime.entropy.uuid().simple().to_string().into(),
+        };
+        let mut members = Vec::new();
+        let mut engines = Vec::new();
+        let mut served_gateway = None;
+        for role in roles {
+            let others = with.others(*role);
+            let (serves, served) = watch::channel(Vec::new());
+            let sinks = match role {
+                Role::IngressEgress => {
+                    let keeping = served::keep(connectors.clone(), serves, runtime.clone());
+                    runtime.spawn("egress.served", keeping);
+                    connectors.iter().map(|connector| connector.sink()).collect()
+                }
+                // Where its users are, presence tells.
+                Role::ApiGateway => {
+                    let gateway = gateway::Served::new(
+                        &with,
+                        others.view.clone(),
+                        Arc::new(accept::ToBus::new(Arc::clone(&bus), runtime.clone())),
+                    );
+                    let sink = gateway.gateway.sink();
+                    served_gateway = Some(gateway);
+                    vec![sink]
+                }
+            };
+            let (member, engine) = with.member(*role, others, sinks, served);
+            engines.push((role.as_str(), engine));
+            members.push(member);
+        }
 
         let listener = TcpListener::bind(core.listen).await.with_context(|| {
             format!(
@@ -113,7 +156,7 @@ impl Process {
             )
         })?;
         let addr = listener.local_addr().context("the listener has no address")?;
-        let readiness = http::readiness(&bus, &connectors, engine.state(), emitters.health());
+        let readiness = http::readiness(&bus, &connectors, engines, emitters.health());
         let ops = http::ops(http::Parts {
             values,
             core,
@@ -129,15 +172,20 @@ impl Process {
 
         let drained = CancellationToken::new();
         let finish = CancellationToken::new();
-        let http = Part::spawn(&runtime, "http", http::serve(listener, ops, runtime.clone()));
+        let routes = tokens::routes(Arc::clone(&state), &runtime);
+        let gateway_routes = served_gateway.as_ref().map(|served| Arc::clone(&served.gateway));
+        let http = Part::spawn(
+            &runtime,
+            "http",
+            http::serve(listener, ops, routes, gateway_routes, runtime.clone()),
+        );
         let ingress = Part::spawn(&runtime, "ingress", ingress.run(finish.clone()));
-        let engine = Part::spawn(&runtime, "egress", {
-            let (bus, runtime) = (Arc::clone(&bus), runtime.clone());
-            async move {
-                declare::until_done(&*bus, &subscriptions, &runtime).await;
-                engine.run().await;
-            }
+        let gateway = served_gateway.map(|served| {
+            let drain = CancellationToken::new();
+            (Part::spawn(&runtime, "gateway", served.run(drain.clone())), drain)
         });
+        let members =
+            members.into_iter().map(|member| Part::spawn(&runtime, "egress", member.run())).collect();
         let connectors = connectors
             .into_iter()
             .map(|connector| {
@@ -164,7 +212,8 @@ impl Process {
             supervisor: supervisor.clone(),
             drained,
             finish,
-            engine,
+            members,
+            gateway,
             connectors,
             ingress,
             http,
@@ -181,7 +230,14 @@ impl Process {
         tracing::info!(event = "process.stopping", "stopping");
         self.supervisor.stop().cancel();
         let orderly = async {
-            self.engine.ended().await;
+            for member in self.members {
+                member.ended().await;
+            }
+            // What was said in the meantime is with the kernel; clients go to another instance.
+            if let Some((gateway, drain)) = self.gateway {
+                drain.cancel();
+                gateway.ended().await;
+            }
             self.drained.cancel();
             for connector in self.connectors {
                 connector.ended().await;
@@ -210,6 +266,7 @@ fn build_platforms(
     core: &Core,
     instance: &InstanceId,
     egress: &Topic,
+    speaks: bool,
     runtime: &Runtime,
 ) -> Result<Vec<Arc<dyn Connector>>, Failure> {
     let cx = BuildContext {
@@ -231,6 +288,9 @@ fn build_platforms(
     }
     if !problems.is_empty() {
         return Err(Failure::Configuration(problems));
+    }
+    if !speaks {
+        return Ok(Vec::new());
     }
     if connectors.is_empty() {
         tracing::warn!(
@@ -268,19 +328,12 @@ pub(crate) async fn open_bus(
     }
 }
 
-fn ingress_config(core: &Core, instance: &InstanceId) -> IngressConfig {
-    let mut config = IngressConfig::new(instance.clone(), core.data_dir.join("spool"));
+fn ingress_config(core: &Core, instance: &InstanceId, speaks: bool) -> IngressConfig {
+    // A gateway of the same id may run as a process of its own, and needs a spool of its own.
+    let folder = if speaks { "spool" } else { "spool-gateway" };
+    let mut config = IngressConfig::new(instance.clone(), core.data_dir.join(folder));
     config.spool_max_bytes = core.spool_max_bytes;
     config.max_retries = core.publish_max_retries;
-    config.dedupe_window = core.dedupe_window;
-    config.grace = core.shutdown_grace.mul_f64(GRACE_SHARE);
-    config
-}
-
-fn engine_config(core: &Core, instance: &InstanceId) -> EngineConfig {
-    let mut config = EngineConfig::new(instance.clone());
-    config.deadline = core.egress_deadline;
-    config.max_deliveries = core.max_deliveries;
     config.dedupe_window = core.dedupe_window;
     config.grace = core.shutdown_grace.mul_f64(GRACE_SHARE);
     config

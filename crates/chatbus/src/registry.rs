@@ -40,6 +40,9 @@ pub(crate) fn add_problems(values: &Values, problems: &mut Vec<Problem>) {
     problems.extend(found.into_iter().filter(|problem| !known.contains(&problem.setting)));
 }
 
+/// The gateway's name among the platforms.
+pub(crate) const GATEWAY: &str = "websocket";
+
 /// The platforms that events may name, whether or not this build can serve them: an event for one that
 /// is not served here waits for an instance that does, and never goes anywhere else.
 pub(crate) fn platform_table() -> PlatformTable {
@@ -47,6 +50,6 @@ pub(crate) fn platform_table() -> PlatformTable {
         Platform { name: "twitch", aliases: &[], reach: Reach::Public },
         Platform { name: "discord", aliases: &[], reach: Reach::Public },
         Platform { name: "twilio", aliases: &[], reach: Reach::Direct },
-        Platform { name: "websocket", aliases: &["api-gateway"], reach: Reach::Gateway },
+        Platform { name: GATEWAY, aliases: &["api-gateway"], reach: Reach::Gateway },
     ])
 }

@@ -48,6 +48,8 @@ pub struct Engine {
     woke_at: Instant,
     /// What was published before may have been tried by an earlier life of this instance.
     started_at: Timestamp,
+    /// The same for the generic topic.
+    dispatches_since: Timestamp,
     state: watch::Sender<EngineState>,
     works: Slab<Work>,
     by_id: HashMap<Arc<str>, WorkId, foldhash::quality::RandomState>,
@@ -191,6 +193,7 @@ impl Engine {
             by_sink: shared.sinks.iter().map(|_| BTreeSet::new()).collect(),
             woke_at: shared.runtime.clock.instant(),
             started_at: shared.runtime.clock.now(),
+            dispatches_since: shared.runtime.clock.now(),
             shared: Arc::new(shared),
             state: watch::Sender::new(EngineState::LookingBack),
             works: Slab::new(),

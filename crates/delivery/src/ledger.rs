@@ -35,7 +35,12 @@ pub struct Ledger {
 #[serde(tag = "state", rename_all = "camelCase")]
 enum Line {
     /// It was taken over, and goes on elsewhere.
-    Claimed { by: String },
+    Claimed {
+        by: String,
+        /// How often it had been taken over before. A claim says nothing of what came after it.
+        #[serde(default)]
+        taken: u32,
+    },
     /// It ended, as the instance found that had sent it.
     Done { by: String, ending: Told },
     /// It went to several instances.
@@ -101,22 +106,32 @@ impl Ledger {
         Self { state, runtime, me: me.into() }
     }
 
-    /// Takes a delivery over from an instance that is gone. Asks until it is answered.
-    pub(crate) async fn claim(&self, delivery: &str) -> Claim {
-        let line = Line::Claimed { by: self.me.to_string() };
-        match self.write_first(delivery, &line).await {
-            Line::Claimed { .. } | Line::Legs { ended: None, .. } => Claim::Ours,
-            Line::Done { ending, .. } | Line::Legs { ended: Some(Ended { ending, .. }), .. } => {
-                Claim::Ended(ending.into())
+    /// Takes a delivery over, that was taken over so often before, from an instance that is gone. Asks until
+    /// it is answered.
+    pub(crate) async fn claim(&self, delivery: &str, taken: u32) -> Claim {
+        let line = Line::Claimed { by: self.me.to_string(), taken };
+        self.change(delivery, |there| match there {
+            Some(Line::Claimed { taken: before, .. }) if *before >= taken => (None, Claim::Ours),
+            Some(Line::Claimed { .. }) | None => (Some(line.clone()), Claim::Ours),
+            Some(Line::Legs { ended: None, .. }) => (None, Claim::Ours),
+            Some(Line::Done { ending, .. } | Line::Legs { ended: Some(Ended { ending, .. }), .. }) => {
+                (None, Claim::Ended(ending.clone().into()))
             }
-        }
+        })
+        .await
     }
 
-    /// Whether an instance whose lease was lost may still say how a delivery ended. Asks until it is
-    /// answered.
-    pub(crate) async fn decides(&self, delivery: &str, ending: &Ending) -> bool {
+    /// Whether an instance whose lease was lost may still say how a delivery ended, that had been taken over
+    /// so often when it came here. Asks until it is answered.
+    pub(crate) async fn decides(&self, delivery: &str, taken: u32, ending: &Ending) -> bool {
         let line = Line::Done { by: self.me.to_string(), ending: ending.into() };
-        self.write_first(delivery, &line).await == line
+        self.change(delivery, |there| match there {
+            // It was that claim by which it came here.
+            Some(Line::Claimed { taken: before, .. }) if *before < taken => (Some(line.clone()), true),
+            None => (Some(line.clone()), true),
+            Some(there) => (None, *there == line),
+        })
+        .await
     }
 
     /// Opens a leg for each of these instances. Gives those that are to be told: none when it is known how
@@ -197,7 +212,7 @@ impl Ledger {
                         Line::Legs { legs, ended: Some(ended) }
                     }
                     LegSays::Silent => Line::Legs { legs, ended: None },
-                    LegSays::Anew => Line::Claimed { by: instance.to_owned() },
+                    LegSays::Anew => Line::Claimed { by: instance.to_owned(), taken: 0 },
                 };
                 (Some(line), says)
             }

@@ -25,6 +25,8 @@ pub struct Applicant {
     pub role: Role,
     /// Its id.
     pub instance: InstanceId,
+    /// One life of the process: what it wrote elsewhere is valid while its lease says the same.
+    pub epoch: Arc<str>,
     /// The process it is.
     pub process: Process,
     /// How long its lease lasts.
@@ -35,8 +37,6 @@ pub struct Applicant {
 
 /// A life of an instance: from having its lease to having it no more.
 pub struct Membership {
-    /// One life of the instance.
-    pub epoch: Arc<str>,
     /// What its engine needs.
     pub cluster: Cluster,
     held: Held,
@@ -58,8 +58,7 @@ impl Applicant {
         is_over: impl Fn(&Process) -> bool,
     ) -> Option<Membership> {
         let key = lease_key(self.role, &self.instance)?;
-        let epoch: Arc<str> = self.runtime.entropy.uuid().simple().to_string().into();
-        let (value, presented) = watch::channel(self.presented(&epoch, serves).encode());
+        let (value, presented) = watch::channel(self.presented(serves).encode());
         let is_ours =
             |entry: &Entry| Presented::decode(&entry.value).is_none_or(|there| is_over(&there.process));
         let lease = Lease::new(self.state.clone(), self.runtime.clone(), key, self.times, presented);
@@ -72,13 +71,13 @@ impl Applicant {
             dispatch: dispatch.subscribe(),
             ledger: Some(Ledger::new(self.state.clone(), self.runtime.clone(), self.instance.as_str())),
         };
-        Some(Membership { epoch, cluster, held, applicant: self, dispatch, value })
+        Some(Membership { cluster, held, applicant: self, dispatch, value })
     }
 
-    fn presented(&self, epoch: &Arc<str>, serves: Vec<Served>) -> Presented {
+    fn presented(&self, serves: Vec<Served>) -> Presented {
         Presented {
             instance: self.instance.as_str().to_owned(),
-            epoch: epoch.to_string(),
+            epoch: self.epoch.to_string(),
             process: self.process.clone(),
             serves,
         }
@@ -91,12 +90,12 @@ impl Membership {
     /// Renews the lease, says in it what is served, and stands for dispatcher, until the lease is lost or
     /// `leave` is cancelled; then the engine is told, and the leases are given up as far as they are held.
     pub async fn keep(self, mut serves: watch::Receiver<Vec<Served>>, leave: CancellationToken) {
-        let Self { epoch, cluster, held, applicant, dispatch, value } = self;
+        let Self { cluster, held, applicant, dispatch, value } = self;
         let say = async {
             loop {
                 let served = serves.borrow_and_update().clone();
                 value.send_if_modified(|old| {
-                    let new = applicant.presented(&epoch, served).encode();
+                    let new = applicant.presented(served).encode();
                     let changed = *old != new;
                     *old = new;
                     changed
@@ -112,7 +111,7 @@ impl Membership {
             cluster.lost.cancel();
             over.cancel();
         };
-        let stand = stand_for_dispatcher(&applicant, &epoch, &dispatch, &over);
+        let stand = stand_for_dispatcher(&applicant, &dispatch, &over);
         tokio::select! {
             biased;
             ((), ()) = async { tokio::join!(keep, stand) } => {}
@@ -123,19 +122,18 @@ impl Membership {
 
 impl std::fmt::Debug for Membership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Membership").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Membership").field("epoch", &self.applicant.epoch).finish_non_exhaustive()
     }
 }
 
 /// Is the dispatcher whenever nobody else is, until `over` is cancelled.
 async fn stand_for_dispatcher(
     applicant: &Applicant,
-    epoch: &Arc<str>,
     dispatch: &watch::Sender<Option<Fence>>,
     over: &CancellationToken,
 ) {
     let Some(key) = dispatcher_key() else { return };
-    let value = watch::Sender::new(applicant.presented(epoch, Vec::new()).encode());
+    let value = watch::Sender::new(applicant.presented(Vec::new()).encode());
     let mut runtime = applicant.runtime.clone();
     runtime.stop = over.clone();
     while !over.is_cancelled() {

@@ -12,6 +12,11 @@ pub trait Peers: Send + Sync {
     /// target is in several places at once, as a user with connections to several gateways is.
     fn serving(&self, platform: &str, target: &Target) -> Vec<Peer>;
 
+    /// Whether one of the others says that it can deliver to this target now.
+    fn can_serve(&self, platform: &str, target: &Target) -> bool {
+        !self.serving(platform, target).is_empty()
+    }
+
     /// Whether a user of ours is connected to a gateway, here or elsewhere.
     fn is_connected(&self, user: &str) -> bool;
 

@@ -36,8 +36,10 @@ pub(crate) struct Ticket {
     pub(crate) hops: u32,
     /// It is one of several legs: see the ledger.
     pub(crate) is_leg: bool,
-    /// It was taken over from an instance that may have said it.
-    pub(crate) was_taken_over: bool,
+    /// How often it was taken over from an instance that was gone.
+    pub(crate) taken: u32,
+    /// An instance that had it before may have said it.
+    pub(crate) may_have_been_sent: bool,
     /// What was tried: the first ones and the last ones.
     pub(crate) attempts: Vec<Attempt>,
 }
@@ -54,8 +56,10 @@ mod lane {
 /// The attribute of what is one of several legs: the instance it is for.
 const LEG: &str = "leg";
 
-/// The attribute of what was taken over from an instance that may have said it.
-const TAKEN_OVER: &str = "takenOver";
+/// The attribute that counts takeovers.
+const TAKEN: &str = "taken";
+/// The attribute of what an instance that had it before may have said.
+const MAY_HAVE_BEEN_SENT: &str = "mayHaveBeenSent";
 
 /// Attempts kept: this many of the first, and as many of the last.
 const KEPT_ATTEMPTS: usize = 10;
@@ -91,9 +95,10 @@ impl Ticket {
             order: Order { published_at: record.published_at, seq: record.seq },
             deadline: if last_chance { now.plus(LATE_CHANCE) } else { deadline },
             last_chance,
-            hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
+            hops: hops_of(record),
             is_leg: attributes.get(LEG).is_some(),
-            was_taken_over: attributes.get(TAKEN_OVER).is_some(),
+            taken: attributes.get(TAKEN).and_then(|taken| taken.parse().ok()).unwrap_or(0),
+            may_have_been_sent: attributes.get(MAY_HAVE_BEEN_SENT).is_some(),
             attempts: Vec::new(),
         }
     }
@@ -111,9 +116,10 @@ impl Ticket {
             },
             deadline: Timestamp::parse(attributes.get(names::DEADLINE)?)?,
             last_chance: attributes.get(lane::LAST_CHANCE).is_some(),
-            hops: attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0),
+            hops: hops_of(record),
             is_leg: attributes.get(LEG).is_some(),
-            was_taken_over: attributes.get(TAKEN_OVER).is_some(),
+            taken: attributes.get(TAKEN).and_then(|taken| taken.parse().ok()).unwrap_or(0),
+            may_have_been_sent: attributes.get(MAY_HAVE_BEEN_SENT).is_some(),
             attempts: attributes.get(lane::ATTEMPTS).map(read_attempts).unwrap_or_default(),
         })
     }
@@ -150,6 +156,9 @@ impl Ticket {
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, hops.to_string());
         attributes.remove(LEG);
+        if self.may_have_been_sent {
+            attributes.set(MAY_HAVE_BEEN_SENT, "1");
+        }
         Message::new(id, attributes, original.body.clone())
     }
 
@@ -171,7 +180,8 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, self.hops.to_string());
-        attributes.set(TAKEN_OVER, "1");
+        attributes.set(TAKEN, (self.taken + 1).to_string());
+        attributes.set(MAY_HAVE_BEEN_SENT, "1");
         for name in lane::ALL.into_iter().chain([LEG]) {
             attributes.remove(name);
         }
@@ -218,6 +228,11 @@ pub(crate) fn delivery_id(record: &Record) -> Arc<str> {
             hex.into()
         }
     }
+}
+
+/// How often a message was forwarded between topics.
+pub(crate) fn hops_of(record: &Record) -> u32 {
+    record.message.attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0)
 }
 
 /// The name of a delivery among what an engine has in hand.

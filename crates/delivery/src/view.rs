@@ -159,6 +159,12 @@ impl ClusterView {
         self.0.presence.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a gateway lives, and is in this life of it, as far as is known.
+    pub fn gateway_lives(&self, instance: &str, epoch: &str) -> bool {
+        let key = InstanceId::parse(instance).ok().and_then(|id| lease_key(Role::ApiGateway, &id));
+        key.is_some_and(|key| self.living().get(&key).is_some_and(|(_, presented)| presented.epoch == epoch))
+    }
+
     /// The living gateways a user is connected to.
     fn gateways_of(&self, user: &str) -> Vec<InstanceId> {
         let living = self.living();
@@ -184,10 +190,16 @@ impl Peers for ClusterView {
             let gateways = self.gateways_of(user);
             return gateways.iter().filter(|id| others(id)).map(|id| peer(Role::ApiGateway, id)).collect();
         }
-        let mut found: Vec<(u64, InstanceId)> = self
-            .living()
+        let living = self.living();
+        let serves = |presented: &Presented| presented.serves(platform, target);
+        // That nobody can say something to single users is for one to say who runs the platform.
+        let runs = |presented: &Presented| {
+            matches!(target, Audience::User(_)) && presented.serves.iter().any(|s| s.platform == platform)
+        };
+        let any_serves = living.values().any(|(_, presented)| serves(presented));
+        let mut found: Vec<(u64, InstanceId)> = living
             .values()
-            .filter(|(_, presented)| presented.serves(platform, target))
+            .filter(|(_, presented)| if any_serves { serves(presented) } else { runs(presented) })
             .filter_map(|(_, presented)| InstanceId::parse(&presented.instance).ok())
             .filter(|id| *role != Role::IngressEgress || id != me)
             .map(|id| (rank(id.as_str(), target), id))
@@ -195,6 +207,16 @@ impl Peers for ClusterView {
         // Every dispatcher finds the same order, and channels are spread over those that serve them.
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.as_str().cmp(b.1.as_str())));
         found.iter().map(|(_, id)| peer(Role::IngressEgress, id)).collect()
+    }
+
+    fn can_serve(&self, platform: &str, target: &Target) -> bool {
+        if platform == self.0.gateway {
+            return !self.serving(platform, target).is_empty();
+        }
+        let me = lease_key(self.0.me.0, &self.0.me.1);
+        self.living()
+            .iter()
+            .any(|(key, (_, presented))| Some(key) != me.as_ref() && presented.serves(platform, target))
     }
 
     fn is_connected(&self, user: &str) -> bool {

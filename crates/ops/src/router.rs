@@ -69,12 +69,18 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The routes. Serve with [`ConnectInfo`] of the peer's address, which the guard needs.
 pub fn router(ops: Arc<Ops>) -> Router {
+    router_with(ops, Router::new())
+}
+
+/// The same with routes of others that are the administrator's alone too.
+pub fn router_with(ops: Arc<Ops>, admin: Router) -> Router {
     let guarded = Router::new()
         .route("/_debug/bus", get(debug::bus))
         .route("/_debug/config", get(debug::config))
         .route("/_debug/{platform}", get(debug::platform))
         .route("/api/v1/send", post(api::send::send))
         .route("/api/v1/tail", get(api::tail::tail))
+        .merge(admin.with_state(()))
         .route_layer(from_fn_with_state(Arc::clone(&ops), admit));
     Router::new()
         .route("/healthz", get(health::healthz))

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
         .set_role(CHANNEL, BOT, |role: &mut Role| role.moderator = true)
         .map_err(|error| anyhow!("the sandbox refused its own bot: {error}"))?;
 
-    let process = Process::start(&values, &core, &supervisor).await?;
+    let process = Process::start(&values, &core, &chatbus_delivery::Role::ALL, &supervisor).await?;
     let account = Account::new();
     let watching =
         watch::Watch::begin(&process.bus, &account, !args.json).await.map_err(anyhow::Error::from)?;

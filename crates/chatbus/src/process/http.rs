@@ -6,10 +6,13 @@ use chatbus_bus::Bus;
 use chatbus_connector::Connector;
 use chatbus_delivery::EngineState;
 use chatbus_event::Topic;
+use chatbus_gateway::Gateway;
 use chatbus_ingress::IngressHealth;
-use chatbus_ops::{AdminGuard, Check, HttpLimits, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck};
-use chatbus_runtime::settings::Values;
+use chatbus_ops::{
+    AdminGuard, Check, HttpLimits, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck,
+};
 use chatbus_runtime::Runtime;
+use chatbus_runtime::settings::Values;
 use chatbus_telemetry::Metrics;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -35,7 +38,10 @@ pub(super) struct Parts<'a> {
 }
 
 /// Asks whether the egress topics are read.
-struct SubscriptionsCheck(watch::Receiver<EngineState>);
+struct SubscriptionsCheck {
+    role: &'static str,
+    state: watch::Receiver<EngineState>,
+}
 
 /// Asks whether the spool drops anything.
 struct SpoolCheck(watch::Receiver<IngressHealth>);
@@ -43,11 +49,13 @@ struct SpoolCheck(watch::Receiver<IngressHealth>);
 pub(super) fn readiness(
     bus: &Arc<dyn Bus>,
     connectors: &[Arc<dyn Connector>],
-    engine: watch::Receiver<EngineState>,
+    engines: Vec<(&'static str, watch::Receiver<EngineState>)>,
     spool: watch::Receiver<IngressHealth>,
 ) -> Readiness {
-    let mut checks: Vec<Arc<dyn ReadinessCheck>> =
-        vec![Arc::new(SubscriptionsCheck(engine)), Arc::new(SpoolCheck(spool))];
+    let mut checks: Vec<Arc<dyn ReadinessCheck>> = vec![Arc::new(SpoolCheck(spool))];
+    for (role, state) in engines {
+        checks.push(Arc::new(SubscriptionsCheck { role, state }));
+    }
     for connector in connectors {
         let (platform, status) = (connector.platform(), connector.status());
         checks.push(Arc::new(PlatformCheck { platform, role: INGRESS_EGRESS, status }));
@@ -87,18 +95,28 @@ pub(super) fn ops(parts: Parts<'_>) -> Arc<Ops> {
 }
 
 /// Answers until the stop, and then what was asked before it.
-pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>, runtime: Runtime) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    ops: Arc<Ops>,
+    admin: axum::Router,
+    gateway: Option<Arc<Gateway>>,
+    runtime: Runtime,
+) {
     let stop = runtime.stop.clone();
-    chatbus_ops::serve(listener, chatbus_ops::router(ops), HttpLimits::default(), &runtime, stop).await;
+    let mut router = chatbus_ops::router_with(ops, admin);
+    if let Some(gateway) = gateway {
+        router = router.merge(chatbus_gateway::routes(gateway));
+    }
+    chatbus_ops::serve(listener, router, HttpLimits::default(), &runtime, stop).await;
 }
 
 impl ReadinessCheck for SubscriptionsCheck {
     fn role(&self) -> Option<&str> {
-        Some(INGRESS_EGRESS)
+        Some(self.role)
     }
 
     fn check(&self) -> Check {
-        let running = *self.0.borrow() == EngineState::Running;
+        let running = *self.state.borrow() == EngineState::Running;
         Check {
             waiting_for: if running { vec![] } else { vec!["subscriptions".to_owned()] },
             degraded: vec![],

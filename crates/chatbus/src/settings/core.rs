@@ -97,6 +97,18 @@ pub(super) const SPECS: &[SettingSpec] = &[
     )
     .default("8000"),
     SettingSpec::new(
+        "GATEWAY_HISTORY_BYTES",
+        Kind::Bytes,
+        "How much the gateway keeps of what users were sent, for clients that resume.",
+    )
+    .default("64 MiB"),
+    SettingSpec::new(
+        "STATE_URL",
+        Kind::Text,
+        "Where instances share leases, presence and the delivery ledger. It follows the bus: `embedded` with the \
+         embedded and the memory bus, `nats` with NATS.",
+    ),
+    SettingSpec::new(
         "SANDBOX_PORT",
         Kind::Integer { min: 0, max: 65_535 },
         "Port of the sandbox's control API; 0 picks a free one.",
@@ -118,6 +130,7 @@ pub(crate) struct Core {
     pub(crate) max_deliveries: u32,
     pub(crate) dedupe_window: Duration,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) gateway_history_bytes: usize,
     pub(crate) sandbox_port: u16,
 }
 
@@ -163,6 +176,8 @@ impl Core {
                 max_deliveries: number("MAX_DELIVERIES"),
                 dedupe_window: values.millis("DEDUPE_WINDOW_MS"),
                 shutdown_grace: values.millis("SHUTDOWN_GRACE_MS"),
+                gateway_history_bytes: usize::try_from(values.bytes("GATEWAY_HISTORY_BYTES"))
+                    .unwrap_or(usize::MAX),
                 sandbox_port: port("SANDBOX_PORT"),
             }),
             _ => Err(problems),

@@ -129,6 +129,9 @@ impl Engine {
         if let Some(seq) = work.lane {
             self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), seq)));
         }
+        if let Some((input, delivery)) = work.newer {
+            self.accept(input, delivery);
+        }
     }
 
     /// Takes a delivery out of its conversation, which may then go on.

@@ -11,9 +11,9 @@ use super::jobs::{self, Again, Input};
 use super::work::{Loaded, Place, Work};
 use crate::decide::Ending;
 use crate::facts::Facts;
-use crate::lanes::{Conversation, Key};
-use crate::resolve::{Destination, resolve};
-use crate::ticket::{Ticket, delivery_id, name_of};
+use crate::lanes::{Conversation, Key, WorkId};
+use crate::resolve::{Destination, Refusal, resolve};
+use crate::ticket::{Ticket, delivery_id, hops_of, name_of};
 
 /// What becomes of an event.
 enum Plan {
@@ -52,6 +52,10 @@ impl Engine {
         if let Some(&at) = self.by_id.get(&name_of(&id, record))
             && let Some(work) = self.works.get_mut(at)
         {
+            // Passing this one on again would be a duplicate of what brought the other here: dropped.
+            if hops_of(record) > work.ticket.hops {
+                return self.replace(at, input, delivery);
+            }
             match work.lane {
                 Some(seq) => {
                     let again = Again { work: at, id, input, delivery };
@@ -76,7 +80,7 @@ impl Engine {
             Plan::Say { .. } if timing.deadline <= instant => Plan::End(overdue(timing.is_timeout)),
             plan => plan,
         };
-        let delivered_before = delivery.deliveries() > 1 || record.published_at < self.started_at;
+        let delivered_before = delivery.deliveries() > 1 || record.published_at < self.reads_since(input);
         let (ending, destination, text) = match plan {
             Plan::Say { destination, text } => (None, Some(destination), text),
             Plan::End(ending) => (Some(ending), None, String::new()),
@@ -92,6 +96,7 @@ impl Engine {
             lane: None,
             lost: 0,
             inputs: vec![(input, delivery)],
+            newer: None,
             failures: 0,
             may_have_been_sent: false,
             ends: None,
@@ -106,11 +111,25 @@ impl Engine {
         let is_first = self.lanes.get(conversation).is_some_and(Conversation::is_idle);
         if let Some(work) = self.works.get_mut(work) {
             work.conversation = Some(conversation);
-            work.may_have_been_sent = work.ticket.was_taken_over || (is_first && delivered_before);
+            work.may_have_been_sent = work.ticket.may_have_been_sent || (is_first && delivered_before);
         }
         self.lanes.join(conversation, order, work, false);
         self.deadlines.insert((deadline, work));
         self.ready.push_back(conversation);
+    }
+
+    /// What is in hand was passed on already, and is here again: the one that came last is the one that
+    /// goes on.
+    fn replace(&mut self, at: WorkId, input: Input, delivery: Delivery) {
+        let Some(work) = self.works.get_mut(at) else { return };
+        let older = work.newer.replace((input, delivery));
+        let waits = matches!(work.place, Place::Held(_) | Place::Parked);
+        if let Some((input, delivery)) = older {
+            self.settle(input, delivery, Settlement::Ack);
+        }
+        if waits {
+            self.forget(at);
+        }
     }
 
     /// Something that waits in the lane was handed over again. Its lane record makes it safe to let go;
@@ -176,7 +195,18 @@ impl super::Shared {
             None => return Err(Ending::failed(Reason::NoText, "nothing in it is to be said")),
         };
         let destination = resolve(&facts, &self.table, &self.sinks)
+            .or_else(|refusal| self.by_others(&facts, refusal))
             .map_err(|refusal| Ending::failed(refusal.reason, refusal.why))?;
         Ok((destination, text))
+    }
+
+    /// What the platform cannot do with the account it has here it may do with another's elsewhere.
+    fn by_others(&self, facts: &Facts, refusal: Refusal) -> Result<Destination, Refusal> {
+        let elsewhere = match refusal.reason {
+            Reason::Unsupported => resolve(facts, &self.table, &[]).ok(),
+            _ => None,
+        };
+        let can = |there: &Destination| self.cluster.peers.can_serve(there.platform, &there.target);
+        elsewhere.filter(can).ok_or(refusal)
     }
 }

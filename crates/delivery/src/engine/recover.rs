@@ -69,6 +69,7 @@ impl Engine {
     /// This instance became the dispatcher, or is not any more.
     pub(super) fn on_dispatch(&mut self) {
         if self.dispatches() {
+            self.dispatches_since = self.shared.runtime.clock.now();
             // The last one may have said what still waits in the generic topic.
             return self.look_back();
         }
@@ -159,6 +160,7 @@ impl Engine {
             lane: Some(entry.seq),
             lost: 0,
             inputs: Vec::new(),
+            newer: None,
             failures: 0,
             may_have_been_sent: false,
             ends: None,
@@ -172,7 +174,7 @@ impl Engine {
                 let is_head = self.lanes.get(at).is_some_and(Conversation::is_idle);
                 if let Some(work) = self.works.get_mut(work) {
                     work.conversation = Some(at);
-                    work.may_have_been_sent = work.ticket.was_taken_over || is_head;
+                    work.may_have_been_sent = work.ticket.may_have_been_sent || is_head;
                 }
                 self.lanes.join(at, order, work, true);
                 self.deadlines.insert((timing.deadline, work));

@@ -32,7 +32,7 @@ impl Engine {
         if !matches!(work.place, Place::Held(_)) {
             return;
         }
-        for (input, delivery) in std::mem::take(&mut work.inputs) {
+        for (input, delivery) in std::mem::take(&mut work.inputs).into_iter().chain(work.newer.take()) {
             self.settle(input, delivery, Settlement::Return);
         }
         self.let_go(id);

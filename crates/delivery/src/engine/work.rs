@@ -21,6 +21,9 @@ pub(super) struct Work {
     pub(super) lost: u32,
     /// What is to be acknowledged when it is over; more than one after a redelivery.
     pub(super) inputs: Vec<(Input, Delivery)>,
+    /// The same event, come here again after it was passed on from here: it takes the place of this one,
+    /// once what is being done with this one is done.
+    pub(super) newer: Option<(Input, Delivery)>,
     /// Attempts in a row that did not end it, for the growing wait.
     pub(super) failures: u32,
     /// Whether an earlier process may have said it.

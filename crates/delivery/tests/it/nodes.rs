@@ -92,17 +92,18 @@ impl Cluster {
             vec![Served { platform: "brook".into(), channels, direct: true }]
         };
         let pid = self.lives.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let epoch: Arc<str> = format!("life {pid}").into();
         let applicant = Applicant {
             state: own.clone(),
             runtime: runtime.clone(),
             role,
             instance: instance.clone(),
+            epoch: epoch.clone(),
             process: Process { boot: "machine".into(), pid, started: 0 },
             times: LeaseTimes::INSTANCE,
             dispatcher: LeaseTimes::DISPATCHER,
         };
         let membership = applicant.join(Arc::new(view.clone()), serves.clone(), |_| false).await.unwrap();
-        let epoch = membership.epoch.clone();
         let mut config = EngineConfig::new(instance.clone());
         config.role = role;
         let cluster = membership.cluster.clone();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use chatbus_bus::{Bus, Record, Scan, ScanFrom, ScanTopics};
+use chatbus_delivery::Role;
 use chatbus_event::{InstanceId, Topic};
 use chatbus_runtime::settings::{Origin, Values};
 
@@ -91,7 +92,7 @@ impl Configured {
     pub(super) async fn start(&self) -> Result<Running, Failure> {
         let supervisor = Supervisor::new();
         logging::start(&self.values, supervisor.runtime().clock, Stream::Stderr, Some("warn"));
-        let process = Process::start(&self.values, &self.core, &supervisor).await?;
+        let process = Process::start(&self.values, &self.core, &[Role::IngressEgress], &supervisor).await?;
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
         let running = Running { supervisor, process, http };
         running.ready().await?;

@@ -1,0 +1,44 @@
+//! What the platforms of this process can say now, for its lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatbus_connector::{ConnectionState, Connector};
+use chatbus_delivery::Served;
+use chatbus_runtime::Runtime;
+use tokio::sync::watch;
+
+/// How often the platforms are looked at: others should know soon, and a platform's state changes with
+/// every channel that is joined at the start.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps the list until the process stops.
+pub(super) async fn keep(
+    connectors: Vec<Arc<dyn Connector>>,
+    served: watch::Sender<Vec<Served>>,
+    runtime: Runtime,
+) {
+    loop {
+        let now: Vec<Served> = connectors.iter().filter_map(|connector| of(&**connector)).collect();
+        served.send_if_modified(|old| {
+            let changed = *old != now;
+            *old = now;
+            changed
+        });
+        tokio::select! {
+            () = runtime.stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// What one platform can say; `None` while it is not connected, or only reads.
+fn of(connector: &dyn Connector) -> Option<Served> {
+    let (sink, snapshot) = (connector.sink(), connector.status().snapshot());
+    let can = sink.capabilities();
+    if snapshot.state != ConnectionState::Connected || !(can.chat || can.direct) {
+        return None;
+    }
+    let channels = if can.chat { snapshot.joined_channels.into_iter().collect() } else { Vec::new() };
+    Some(Served { platform: connector.platform().to_owned(), channels, direct: can.direct })
+}
