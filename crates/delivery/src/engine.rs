@@ -334,6 +334,7 @@ impl Engine {
             Done::Parked { work, seq } => self.on_parked(work, seq),
             Done::Fetched { work, record } => self.on_fetched(work, record),
             Done::Concluded { work, inputs } => self.on_concluded(work, inputs),
+            Done::NotOurs { work, inputs } => self.on_not_ours(work, inputs),
             Done::Checked { again, gone } => self.on_checked(again, gone),
             Done::Settled { input } => self.release(input),
             Done::Cleared => {}

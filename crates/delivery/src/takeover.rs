@@ -269,7 +269,7 @@ impl Takeover {
                 LegSays::Publish(ending) => Some(ending),
             }
         } else {
-            match self.ledger.claim(&ticket.id).await {
+            match self.ledger.claim(&ticket.id, ticket.taken).await {
                 Claim::Ours => None,
                 Claim::Ended(ending) => Some(ending),
             }

@@ -94,7 +94,11 @@ impl Engine {
             let job = legs::conclude(shared, id, ticket.clone(), outcome, ending.clone(), letter, inputs);
             return self.jobs.push(Box::pin(job));
         }
-        let line = shared.cluster.ledger.is_some().then(|| (ticket.id.clone(), ending.clone()));
+        let line = shared.cluster.ledger.is_some().then(|| jobs::Line {
+            delivery: ticket.id.clone(),
+            taken: ticket.taken,
+            ending: ending.clone(),
+        });
         self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, line, letter, inputs)));
     }
 
@@ -110,6 +114,13 @@ impl Engine {
         if let Some(conversation) = self.stalled.pop_first() {
             self.ready.push_back(conversation);
         }
+    }
+
+    /// Another says how it ends: nothing of it is touched any more.
+    pub(super) fn on_not_ours(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Input>) {
+        inputs.into_iter().for_each(|input| self.release(input));
+        self.unconfirmed = self.unconfirmed.saturating_sub(1);
+        self.let_go(id);
     }
 
     /// Forgets a delivery that is no longer ours.

@@ -131,7 +131,8 @@ impl Engine {
     ) {
         let Some(work) = self.works.get_mut(head) else { return };
         let Some(original) = work.record(&loaded).map(|record| record.message.clone()) else { return };
-        let (shared, ticket) = (self.shared.clone(), work.ticket.clone());
+        let (shared, mut ticket) = (self.shared.clone(), work.ticket.clone());
+        ticket.may_have_been_sent |= work.may_have_been_sent;
         debug!(event = "egress.forwarded", deliveryId = &*ticket.id, "passed on");
         let job: jobs::Job = match way {
             Way::Generic => {

@@ -3,15 +3,16 @@
 //! Who else could say it is decided when its turn comes: see `forward`.
 
 use chatbus_bus::{Delivery, Settlement, limits};
-use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, egress_text};
+use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, Timestamp, egress_text};
 use tracing::debug;
 
-use super::Engine;
+use super::{Engine, GENERIC};
 use super::jobs::{self, Again, Input};
 use super::work::{Loaded, Place, Work};
 use crate::decide::Ending;
 use crate::facts::Facts;
 use crate::lanes::{Conversation, Key, WorkId};
+use crate::outcomes;
 use crate::resolve::{Destination, Refusal, resolve};
 use crate::ticket::{Ticket, delivery_id, hops_of, name_of};
 
@@ -150,6 +151,12 @@ impl Engine {
             }
         }
         work.inputs.push((input, delivery));
+    }
+
+    /// What was published before this may have been tried by whoever read the topic then.
+    fn reads_since(&self, input: Input) -> Timestamp {
+        let since = if input == GENERIC { self.dispatches_since } else { self.started_at };
+        since.plus(outcomes::SKEW)
     }
 
     fn plan(&self, event: &Event, delivery: &Delivery) -> Plan {

@@ -57,6 +57,11 @@ pub(super) enum Done {
         work: WorkId,
         inputs: Vec<Input>,
     },
+    /// Another says how it ends.
+    NotOurs {
+        work: WorkId,
+        inputs: Vec<Input>,
+    },
     /// Something that waits in the lane was handed over again; `gone` when its lane record is.
     Checked {
         again: Again,
@@ -66,6 +71,13 @@ pub(super) enum Done {
         input: Input,
     },
     Cleared,
+}
+
+/// What the ledger is asked for when the lease is lost before an outcome is on the bus.
+pub(super) struct Line {
+    pub(super) delivery: Arc<str>,
+    pub(super) taken: u32,
+    pub(super) ending: Ending,
 }
 
 /// A delivery that was handed over again while it waits in the lane.
@@ -220,13 +232,13 @@ pub(super) async fn conclude(
     shared: Arc<Shared>,
     work: WorkId,
     outcome: Outcome,
-    line: Option<(Arc<str>, Ending)>,
+    line: Option<Line>,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
     inputs: Vec<(Input, Delivery)>,
 ) -> Done {
     if !publish_outcome(&shared, &outcome, line).await {
-        // Another says how it ends; what came in is another's too.
-        return Done::Concluded { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
+        // Another says how it ends; what came in is another's too, and so is what waits in the lane.
+        return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
     }
     publish_rest(&shared, &outcome, dead_letter).await;
     Done::Concluded { work, inputs: acknowledge(inputs).await }
@@ -262,14 +274,14 @@ pub(super) async fn acknowledge(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
 pub(super) async fn publish_outcome(
     shared: &Shared,
     outcome: &Outcome,
-    mut line: Option<(Arc<str>, Ending)>,
+    mut line: Option<Line>,
 ) -> bool {
     let mut backoff = bus_backoff();
     loop {
         let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
-        if let Some((delivery, ending)) = line.take_if(|_| !is_held)
+        if let Some(Line { delivery, taken, ending }) = line.take_if(|_| !is_held)
             && let Some(ledger) = &shared.cluster.ledger
-            && !ledger.decides(&delivery, &ending).await
+            && !ledger.decides(&delivery, taken, &ending).await
         {
             debug!(
                 event = "egress.not_ours",
