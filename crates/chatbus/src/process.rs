@@ -1,6 +1,5 @@
 //! A running chatbus, put together: reads top to bottom as the wiring of the whole.
 
-mod accept;
 mod declare;
 mod delivering;
 mod gateway;
@@ -137,7 +136,7 @@ impl Process {
                     let gateway = gateway::Served::new(
                         &with,
                         others.view.clone(),
-                        Arc::new(accept::ToBus::new(Arc::clone(&bus), runtime.clone())),
+                        emitters.accepter(registry::GATEWAY),
                     );
                     let sink = gateway.gateway.sink();
                     served_gateway = Some(gateway);
