@@ -58,6 +58,6 @@ mod upgrade;
 mod users;
 
 pub use history::{Histories, Mark, Recall, Remembered};
-pub use presence::PresenceValue;
+pub use presence::{Lives, PresenceValue};
 pub use server::{Gateway, GatewayConfig, GatewayParts, routes};
 pub use sink::{PLATFORM, WebSocketSink};

@@ -28,7 +28,7 @@ pub struct PresenceValue {
 }
 
 /// Whether the lease of this instance with this epoch lives, as far as is known.
-pub(crate) type Lives = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+pub type Lives = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// Keeps the presence of one instance's users.
 pub(crate) struct Presence {

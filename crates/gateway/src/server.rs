@@ -22,7 +22,7 @@ use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_state::{Key, Mirror, State};
 use chatbus_telemetry::Metrics;
 use futures::{StreamExt as _, stream};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -66,9 +66,8 @@ pub struct GatewayParts {
     pub tokens: Mirror,
     /// A mirror of its presence, kept by whoever gives it.
     pub presence: Mirror,
-    /// Whether the lease of an instance with an epoch lives, as far as is known: presence of the dead
-    /// does not count.
-    pub lives: Arc<dyn Fn(&str, &str) -> bool + Send + Sync>,
+    /// Asked of an instance and an epoch: presence of the dead does not count.
+    pub lives: Lives,
     /// Where clients' messages go.
     pub accept: Arc<dyn Accept>,
     /// Asked when a client resumes; only this instance when there is none.
@@ -336,15 +335,24 @@ async fn connect(shared: Arc<Shared>, place: Place, token: Held, on_upgrade: OnU
         }
         Err(_) => return,
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!(
-            event = "gateway.upgrade_failed",
-            reason = "not_tcp",
-            "the upgraded socket is no TCP stream"
-        );
-        return;
-    };
-    Connection::open(shared, place, token, parts.io.into_inner(), parts.read_buf.to_vec()).await;
+    let Some((tcp, part)) = into_tcp(upgraded) else { return };
+    Connection::open(shared, place, token, tcp, part).await;
+}
+
+/// The socket, and what was read from it after the request. A copy, mostly of nothing: the buffer of the
+/// HTTP connection, which is larger than all that a WebSocket connection holds, ends here.
+fn into_tcp(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf.to_vec())),
+        Err(_) => {
+            tracing::error!(
+                event = "gateway.upgrade_failed",
+                reason = "not_tcp",
+                "the upgraded socket is no TCP stream"
+            );
+            None
+        }
+    }
 }
 
 // === impl Shared ===

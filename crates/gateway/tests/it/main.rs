@@ -1,5 +1,7 @@
 //! The gateway on real sockets, with shared state in memory and a bus that the test answers for.
 
+#![cfg(test)]
+
 mod delivery;
 mod fixture;
 mod hostile;
