@@ -1,5 +1,6 @@
 //! A running chatbus, put together: reads top to bottom as the wiring of the whole.
 
+mod contend;
 mod declare;
 mod delivering;
 mod gateway;
@@ -82,8 +83,15 @@ impl Process {
             registry::add_problems(values, &mut problems);
             Failure::Configuration(problems)
         })?;
+        let speaks = roles.contains(&Role::IngressEgress);
+        // What is wrong with the settings is said before anything is opened.
+        build_platforms(values, core, &identity.id, speaks, &runtime)?;
+        std::fs::create_dir_all(&core.data_dir).map_err(|error| {
+            Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
+        })?;
+        let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
+        let identity = contend::settle(&state, roles, identity, &runtime).await?;
         logging::set_instance(identity.id.as_str());
-        let egress = Topic::egress_of(&identity.id);
         for role in roles {
             tracing::info!(
                 event = "process.starting", version = env!("CARGO_PKG_VERSION"), origin = identity.origin,
@@ -91,12 +99,14 @@ impl Process {
                 "chatbus {} starts as {}, {}", env!("CARGO_PKG_VERSION"), identity.id, role.as_str()
             );
         }
-        let speaks = roles.contains(&Role::IngressEgress);
-        let connectors = build_platforms(values, core, &identity.id, &egress, speaks, &runtime)?;
-        std::fs::create_dir_all(&core.data_dir).map_err(|error| {
-            Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
-        })?;
-        let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
+        let egress = Topic::egress_of(&identity.id);
+        let connectors = build_platforms(values, core, &identity.id, speaks, &runtime)?;
+        if speaks && connectors.is_empty() {
+            tracing::warn!(
+                event = "process.no_platform",
+                "no platform is configured; set TWITCH_CHANNELS to read one"
+            );
+        }
         let metrics = Metrics::new();
 
         let ingress = Ingress::open(
@@ -264,13 +274,12 @@ fn build_platforms(
     values: &Values,
     core: &Core,
     instance: &InstanceId,
-    egress: &Topic,
     speaks: bool,
     runtime: &Runtime,
 ) -> Result<Vec<Arc<dyn Connector>>, Failure> {
     let cx = BuildContext {
         instance: instance.clone(),
-        egress: egress.clone(),
+        egress: Topic::egress_of(instance),
         shape: core.shape,
         clock: Arc::clone(&runtime.clock),
     };
@@ -290,12 +299,6 @@ fn build_platforms(
     }
     if !speaks {
         return Ok(Vec::new());
-    }
-    if connectors.is_empty() {
-        tracing::warn!(
-            event = "process.no_platform",
-            "no platform is configured; set TWITCH_CHANNELS to read one"
-        );
     }
     Ok(connectors)
 }

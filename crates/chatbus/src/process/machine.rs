@@ -14,9 +14,11 @@ pub(super) fn is_over(process: &Process) -> bool {
     !boot.is_empty() && process.boot == boot && started(process.pid) != Some(process.started)
 }
 
-/// This boot of this machine; empty when that cannot be known.
+/// This boot of this machine, and where its process ids count; empty when that cannot be known.
 fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    let Ok(boot) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return String::new() };
+    let Ok(space) = std::fs::read_link("/proc/self/ns/pid") else { return String::new() };
+    format!("{} {}", boot.trim(), space.display())
 }
 
 /// When a process was started, in the machine's ticks since boot; `None` when there is no such process.
