@@ -151,7 +151,7 @@ pub(crate) struct TokenArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Makes a token and prints its secret, once.
-    Create(NewTokenArgs),
+    Create(Box<NewTokenArgs>),
     /// The tokens there are, without their secrets.
     List {
         /// Print as JSON.

@@ -13,7 +13,7 @@ use crate::terminal;
 
 pub(crate) async fn run(args: TokenArgs, environment: &Environment) -> Outcome {
     match args.what {
-        TokenCommand::Create(new) => create(new, environment).await,
+        TokenCommand::Create(new) => create(*new, environment).await,
         TokenCommand::List { json, remote } => list(json, *remote, environment).await,
         TokenCommand::Revoke { id, remote } => revoke(&id, *remote, environment).await,
     }

@@ -37,7 +37,7 @@ mod tests {
         let me = this();
         assert!(!is_over(&me));
         assert!(is_over(&Process { started: me.started + 1, ..me.clone() }), "another with the same id");
-        assert!(!is_over(&Process { boot: "another machine".into(), started: 1, ..me.clone() }));
+        assert!(!is_over(&Process { boot: "another machine".into(), started: 1, ..this() }));
         let mut gone = std::process::Command::new("true").spawn().unwrap();
         let process = Process { pid: gone.id(), ..me };
         gone.wait().unwrap();

@@ -51,7 +51,7 @@ impl Member {
         };
         let living = async {
             declare::until_done(&*self.bus, &self.subscriptions, &self.runtime).await;
-            while self.live(&view, &leases).await == Ended::Lost {
+            while Box::pin(self.live(&view, &leases)).await == Ended::Lost {
                 tracing::warn!(event = "egress.rejoining", "joining again under a new lease");
             }
         };
