@@ -95,6 +95,11 @@ impl Connection {
         Self { shared, link, place, session, terms_seq, answers, timer, timer_at, phase: Phase::Open }
     }
 
+    /// The token is gone.
+    pub(crate) fn revoke(&self) {
+        self.link.order(Order::Revoke);
+    }
+
     /// One turn: everything that is ready. Says whether to look again at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();

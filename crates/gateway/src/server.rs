@@ -336,7 +336,14 @@ async fn connect(shared: Arc<Shared>, place: Place, token: Held, on_upgrade: OnU
         Err(_) => return,
     };
     let Some((tcp, part)) = into_tcp(upgraded) else { return };
-    Connection::open(shared, place, token, tcp, part).await;
+    let key = token.0.clone();
+    let connection = Connection::open(Arc::clone(&shared), place, token, tcp, part);
+    // It may have been revoked between the look at it and now, when nobody could close this connection.
+    if shared.book.is_revoked(&key) && shared.book.is_gone(&key).await {
+        connection.revoke();
+    }
+    drop((key, shared));
+    connection.await;
 }
 
 /// The socket, and what was read from it after the request. A copy, mostly of nothing: the buffer of the

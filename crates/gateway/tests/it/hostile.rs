@@ -142,6 +142,43 @@ async fn a_thousand_bad_frames_disturb_nobody() {
     good.works().await;
 }
 
+/// The UTF-8 sequences of the Autobahn suite: hex, and whether they are valid.
+#[expect(clippy::disallowed_methods, reason = "where the corpus is")]
+fn sequences() -> Option<Vec<(Vec<u8>, bool)>> {
+    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    let folder = std::env::var_os("CHATBUS_CORPUS").map_or_else(beside, std::path::PathBuf::from);
+    let lines = std::fs::read_to_string(folder.join("websocket/utf8-sequences.jsonl")).ok()?;
+    let read = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let hex = row["hex"].as_str().unwrap();
+        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        (bytes.collect(), row["valid"].as_bool().unwrap())
+    };
+    Some(lines.lines().map(read).collect())
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_closes_with_its_code_however_it_is_cut() {
+    let Some(sequences) = sequences() else {
+        println!("absent: the corpus; set CHATBUS_CORPUS");
+        return;
+    };
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token("bad").await;
+    for (bytes, is_valid) in sequences {
+        let mut cut: Vec<u8> = frame(TEXT_BEGINS, true, b"");
+        cut.extend(bytes.iter().flat_map(|byte| frame(GOES_ON, true, &[*byte])));
+        cut.extend(frame(ENDS, true, b""));
+        for sent in [frame(TEXT, true, &bytes), cut] {
+            let mut client = fixture.connect(&secret).await.0;
+            let got = outcome(&mut client, &sent).await;
+            assert_eq!(got, if is_valid { "bad_frame" } else { "1007" }, "{bytes:x?}");
+            drop(client);
+            fixture.until("a place", |f| f.gateway.connections() < 5).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_stops_in_the_middle_of_a_frame_keeps_nothing_but_its_place() {
     let fixture = Fixture::new().await;
