@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbus_bus::{Message, Record};
-use chatbus_event::{Attempt, Event, Timestamp, Topic, names, sha256_hex};
+use chatbus_event::{Attempt, Attributes, Event, Timestamp, Topic, names, sha256_hex};
 
 use crate::config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, MAX_DEADLINE};
 use crate::decide::Timing;
@@ -95,9 +95,9 @@ impl Ticket {
             order: Order { published_at: record.published_at, seq: record.seq },
             deadline: if last_chance { now.plus(LATE_CHANCE) } else { deadline },
             last_chance,
-            hops: hops_of(record),
+            hops: count(attributes, names::HOPS),
             is_leg: attributes.get(LEG).is_some(),
-            taken: attributes.get(TAKEN).and_then(|taken| taken.parse().ok()).unwrap_or(0),
+            taken: count(attributes, TAKEN),
             may_have_been_sent: attributes.get(MAY_HAVE_BEEN_SENT).is_some(),
             attempts: Vec::new(),
         }
@@ -116,9 +116,9 @@ impl Ticket {
             },
             deadline: Timestamp::parse(attributes.get(names::DEADLINE)?)?,
             last_chance: attributes.get(lane::LAST_CHANCE).is_some(),
-            hops: hops_of(record),
+            hops: count(attributes, names::HOPS),
             is_leg: attributes.get(LEG).is_some(),
-            taken: attributes.get(TAKEN).and_then(|taken| taken.parse().ok()).unwrap_or(0),
+            taken: count(attributes, TAKEN),
             may_have_been_sent: attributes.get(MAY_HAVE_BEEN_SENT).is_some(),
             attempts: attributes.get(lane::ATTEMPTS).map(read_attempts).unwrap_or_default(),
         })
@@ -194,6 +194,11 @@ impl Ticket {
         name(self.id.clone(), self.is_leg)
     }
 
+    /// How often it was forwarded or taken over.
+    pub(crate) fn moves(&self) -> u32 {
+        self.hops.saturating_add(self.taken)
+    }
+
     /// Notes an attempt. In between the first and the last ones they are forgotten.
     pub(crate) fn tried(&mut self, attempt: Attempt) {
         if self.attempts.len() >= 2 * KEPT_ATTEMPTS {
@@ -230,9 +235,14 @@ pub(crate) fn delivery_id(record: &Record) -> Arc<str> {
     }
 }
 
-/// How often a message was forwarded between topics.
-pub(crate) fn hops_of(record: &Record) -> u32 {
-    record.message.attributes.get(names::HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0)
+/// How often a message was forwarded between topics, or taken over.
+pub(crate) fn moves_of(record: &Record) -> u32 {
+    let attributes = &record.message.attributes;
+    count(attributes, names::HOPS).saturating_add(count(attributes, TAKEN))
+}
+
+fn count(attributes: &Attributes, name: &str) -> u32 {
+    attributes.get(name).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// The name of a delivery among what an engine has in hand.
@@ -262,7 +272,7 @@ fn read_attempts(json: &str) -> Vec<Attempt> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatbus_event::{Attributes, InstanceId, MessageId};
+    use chatbus_event::{InstanceId, MessageId};
 
     use super::*;
 

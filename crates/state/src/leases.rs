@@ -29,6 +29,9 @@ pub struct LeaseView {
     clock: Arc<dyn Clock>,
 }
 
+/// How often the observer is told that this process runs.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
 // === impl LeaseView ===
 
 impl LeaseView {
@@ -43,6 +46,7 @@ impl LeaseView {
         let tell = |heard: Heard<'_>| {
             let now = self.clock.instant();
             let mut observer = self.lock();
+            observer.ran(now);
             match heard {
                 Heard::Begun(entries) => {
                     // What was given up while nobody watched is gone.
@@ -58,7 +62,17 @@ impl LeaseView {
                 Heard::Broken => observer.broken(),
             }
         };
-        self.mirror.follow(&*state, &runtime, tell).await;
+        let runs = async {
+            loop {
+                tokio::time::sleep(SAY_EVERY).await;
+                self.lock().ran(self.clock.instant());
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.mirror.follow(&*state, &runtime, tell) => {}
+            () = runs => {}
+        }
     }
 
     /// Whether the holder of this lease lives.

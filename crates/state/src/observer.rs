@@ -15,14 +15,19 @@ pub struct Observer {
     seen: HashMap<Key, (Revision, Instant)>,
     /// Since when the watching is unbroken.
     since: Option<Instant>,
+    /// When the watcher last said that it runs; `None` for one that never says so.
+    ran_at: Option<Instant>,
 }
+
+/// A watcher that said nothing for this long did not run: it was frozen, and saw nothing meanwhile.
+const FROZEN: Duration = Duration::from_secs(3);
 
 // === impl Observer ===
 
 impl Observer {
     /// Watches leases of this length.
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, seen: HashMap::new(), since: None }
+        Self { ttl, seen: HashMap::new(), since: None, ran_at: None }
     }
 
     /// The watching begins, or begins again after a break.
@@ -33,6 +38,19 @@ impl Observer {
     /// The watching is broken: until it begins again nobody is known to be dead.
     pub fn broken(&mut self) {
         self.since = None;
+    }
+
+    /// The watcher runs. To be said every second, and before anything that it saw: after a freeze all that
+    /// was renewed meanwhile looks as if it had not been, until what waits to be read is read.
+    pub fn ran(&mut self, now: Instant) {
+        if self.was_frozen(now) {
+            self.since = self.since.map(|_| now);
+        }
+        self.ran_at = Some(now);
+    }
+
+    fn was_frozen(&self, now: Instant) -> bool {
+        self.ran_at.is_some_and(|at| now.saturating_duration_since(at) >= FROZEN)
     }
 
     /// A lease stands there with this revision.
@@ -57,6 +75,9 @@ impl Observer {
     /// Whether the holder may still act on its lease. True while in doubt.
     pub fn may_live(&self, key: &Key, now: Instant) -> bool {
         let Some(since) = self.since else { return true };
+        if self.was_frozen(now) {
+            return true;
+        }
         let changed = match self.seen.get(key) {
             Some((_, changed)) => (*changed).max(since),
             // There is none; but one that was may have ended a moment before the watching began.
@@ -81,6 +102,23 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn a_watcher_that_was_frozen_knows_nobody_to_be_dead() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let a = Key::parse("a").unwrap();
+        let mut observer = Observer::new(Duration::from_secs(15));
+        observer.begun(at(0));
+        observer.saw(&a, Revision(1), at(0));
+        (0..=10).for_each(|s| observer.ran(at(s)));
+        assert!(observer.may_live(&a, at(40)), "frozen until now, and nothing is read yet");
+        observer.ran(at(40));
+        assert!(observer.may_live(&a, at(42)));
+        (41..=55).for_each(|s| observer.ran(at(s)));
+        assert!(!observer.may_live(&a, at(55)));
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]

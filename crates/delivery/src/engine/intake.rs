@@ -6,15 +6,15 @@ use chatbus_bus::{Delivery, Settlement, limits};
 use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, Timestamp, egress_text};
 use tracing::debug;
 
-use super::{Engine, GENERIC};
 use super::jobs::{self, Again, Input};
 use super::work::{Loaded, Place, Work};
+use super::{Engine, GENERIC};
 use crate::decide::Ending;
 use crate::facts::Facts;
 use crate::lanes::{Conversation, Key, WorkId};
 use crate::outcomes;
 use crate::resolve::{Destination, Refusal, resolve};
-use crate::ticket::{Ticket, delivery_id, hops_of, name_of};
+use crate::ticket::{Ticket, delivery_id, moves_of, name_of};
 
 /// What becomes of an event.
 enum Plan {
@@ -54,7 +54,7 @@ impl Engine {
             && let Some(work) = self.works.get_mut(at)
         {
             // Passing this one on again would be a duplicate of what brought the other here: dropped.
-            if hops_of(record) > work.ticket.hops {
+            if moves_of(record) > work.ticket.moves() {
                 return self.replace(at, input, delivery);
             }
             match work.lane {
@@ -106,8 +106,8 @@ impl Engine {
         if let Some(ending) = ending {
             return self.finish(work, ending);
         }
-        let Some(Destination { platform, target, sink }) = destination else { return };
-        let conversation = self.lanes.open(Key { platform, target }, sink);
+        let Some(Destination { platform, target, sink, also }) = destination else { return };
+        let conversation = self.lanes.open(Key { platform, target }, sink, also);
         // One thing is in flight in a conversation, so only its first may have been said.
         let is_first = self.lanes.get(conversation).is_some_and(Conversation::is_idle);
         if let Some(work) = self.works.get_mut(work) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_bus::{BusErrorKind, Consumer, Delivery, Message, Record, Settlement};
 use chatbus_connector::{Outbound, Sink, Verdict};
-use chatbus_event::Topic;
+use chatbus_event::{Topic, names};
 use chatbus_runtime::{Backoff, CancellationToken};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll};
@@ -71,6 +71,17 @@ pub(super) enum Done {
         input: Input,
     },
     Cleared,
+}
+
+/// What became of an outcome that was to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is on record.
+    Done,
+    /// The delivery ended, and otherwise.
+    Otherwise,
+    /// Another says how it ends.
+    NotOurs,
 }
 
 /// What the ledger is asked for when the lease is lost before an outcome is on the bus.
@@ -236,11 +247,14 @@ pub(super) async fn conclude(
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
     inputs: Vec<(Input, Delivery)>,
 ) -> Done {
-    if !publish_outcome(&shared, &outcome, line).await {
+    match publish_outcome(&shared, &outcome, line).await {
+        Told::Done => publish_rest(&shared, &outcome, dead_letter).await,
+        Told::Otherwise => {}
         // Another says how it ends; what came in is another's too, and so is what waits in the lane.
-        return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
+        Told::NotOurs => {
+            return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
+        }
     }
-    publish_rest(&shared, &outcome, dead_letter).await;
     Done::Concluded { work, inputs: acknowledge(inputs).await }
 }
 
@@ -269,13 +283,9 @@ pub(super) async fn acknowledge(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
     settled
 }
 
-/// Publishes an outcome until the bus has it, for as long as it is ours to say; says whether it was.
+/// Publishes an outcome until the bus has it, for as long as it is ours to say.
 /// Without its outcome no delivery may be acknowledged: someone must mend a bus that refuses it.
-pub(super) async fn publish_outcome(
-    shared: &Shared,
-    outcome: &Outcome,
-    mut line: Option<Line>,
-) -> bool {
+pub(super) async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line: Option<Line>) -> Told {
     let mut backoff = bus_backoff();
     loop {
         let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
@@ -288,10 +298,13 @@ pub(super) async fn publish_outcome(
                 deliveryId = &*delivery,
                 "it was taken over; another says how it ends"
             );
-            return false;
+            return Told::NotOurs;
         }
         match shared.bus.publish(&outcome.topic, outcome.finalize.clone()).await {
-            Ok(_) => return true,
+            Ok(stored) => {
+                let is_there = stored.duplicate && ended_otherwise(shared, outcome, stored.seq).await;
+                return if is_there { Told::Otherwise } else { Told::Done };
+            }
             Err(failed) => {
                 if backoff.attempts() == 0 {
                     warn!(event = "egress.publish_retried", topic = outcome.topic.family().label(), reason = %failed, "not published yet");
@@ -299,6 +312,21 @@ pub(super) async fn publish_outcome(
             }
         }
         tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await;
+    }
+}
+
+/// Whether what is on record is not what this outcome says: then another's word counts, and with it goes
+/// another's dead letter or none.
+async fn ended_otherwise(shared: &Shared, outcome: &Outcome, seq: u64) -> bool {
+    let status = |message: &Message| message.attributes.get(names::STATUS).map(str::to_owned);
+    let mut backoff = bus_backoff();
+    loop {
+        match shared.bus.fetch(&outcome.topic, seq).await {
+            Ok(record) => {
+                return record.is_some_and(|record| status(&record.message) != status(&outcome.finalize));
+            }
+            Err(_) => tokio::time::sleep(backoff.next(&*shared.runtime.entropy)).await,
+        }
     }
 }
 

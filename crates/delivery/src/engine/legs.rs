@@ -58,9 +58,10 @@ pub(super) async fn leave(
             let (known, source) = (&shared.config.known_topics, &shared.source);
             let outcome =
                 Outcome::of(&ticket, &original.attributes, event.as_ref(), &ending, source, known, now);
-            jobs::publish_outcome(&shared, &outcome, None).await;
             let letter = || dead_letter(&ticket, &original.body, &ending, source, now);
-            jobs::publish_rest(&shared, &outcome, Some(letter)).await;
+            if jobs::publish_outcome(&shared, &outcome, None).await == jobs::Told::Done {
+                jobs::publish_rest(&shared, &outcome, Some(letter)).await;
+            }
             Done::Forwarded { work, stored: true }
         }
     }
@@ -83,8 +84,9 @@ pub(super) async fn conclude(
     match says {
         // What stands in the ledger of an earlier life of ours is the same outcome under the same id.
         LegSays::Publish(_) => {
-            jobs::publish_outcome(&shared, &outcome, None).await;
-            jobs::publish_rest(&shared, &outcome, dead_letter).await;
+            if jobs::publish_outcome(&shared, &outcome, None).await == jobs::Told::Done {
+                jobs::publish_rest(&shared, &outcome, dead_letter).await;
+            }
         }
         LegSays::Silent | LegSays::Anew => {
             debug!(event = "egress.leg_ended", deliveryId = &*ticket.id, "another of several decides");
