@@ -38,6 +38,8 @@ pub(crate) struct Conversation {
     pub(crate) key: Key,
     /// Which sink serves it, if one does.
     pub(crate) sink: Option<usize>,
+    /// The other name of its user.
+    pub(crate) also: Option<Target>,
     /// What is being sent in it, and since when.
     pub(crate) in_flight: Option<(WorkId, Instant)>,
     /// Why its head is not sent now.
@@ -73,13 +75,17 @@ impl Lanes {
     }
 
     /// The conversation of this key, new when there is none.
-    pub(crate) fn open(&mut self, key: Key, sink: Option<usize>) -> ConversationId {
+    pub(crate) fn open(&mut self, key: Key, sink: Option<usize>, also: Option<Target>) -> ConversationId {
         if let Some(&at) = self.by_key.get(&key) {
+            if let Some(conversation) = self.conversations.get_mut(at).filter(|_| also.is_some()) {
+                conversation.also = also;
+            }
             return at;
         }
         let at = self.conversations.insert(Conversation {
             key: key.clone(),
             sink,
+            also,
             in_flight: None,
             wait: None,
             pace: None,

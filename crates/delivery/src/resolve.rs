@@ -21,6 +21,8 @@ pub struct Destination {
     pub target: Target,
     /// Which of the sinks serves it; none does when the platform is off or runs elsewhere.
     pub sink: Option<usize>,
+    /// The other name by which a user of the gateway may be connected: `{auth.provider}:{userId}`.
+    pub also: Option<Target>,
 }
 
 /// Why an event goes nowhere.
@@ -59,7 +61,11 @@ pub fn resolve(
         (Reach::Public, EgressKind::Chat) => channel(facts, platform, table, served)?,
         (Reach::Direct, EgressKind::Chat) => conversation(facts, platform, table, served)?,
     };
-    Ok(Destination { platform: platform.name, target, sink })
+    let also = match platform.reach {
+        Reach::Gateway => also_called(facts, table),
+        Reach::Public | Reach::Direct => None,
+    };
+    Ok(Destination { platform: platform.name, target, sink, also })
 }
 
 /// The first rule that decides.
@@ -182,6 +188,13 @@ fn gateway_user(facts: &Facts) -> Result<Target, Refusal> {
         Some(id) => Ok(Audience::User(id.into())),
         None => Err(refuse(Reason::NoRecipient, "no userId")),
     }
+}
+
+/// A token may be made for a platform's user under the name that chatbus gives it.
+fn also_called(facts: &Facts, table: &PlatformTable) -> Option<Target> {
+    let (provider, id) = (facts.auth_provider.as_deref()?, facts.user_id.as_deref()?);
+    let is_other = !table.mentions_gateway(provider) && !id.contains(':');
+    is_other.then(|| Audience::User(format!("{provider}:{id}").into()))
 }
 
 fn own_channel<'f>(facts: &'f Facts, platform: &Platform, table: &PlatformTable) -> Option<&'f str> {

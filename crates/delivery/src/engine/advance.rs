@@ -1,9 +1,10 @@
 //! Whose turn it is: from a conversation's head to the sink, or to the lane while it has to wait.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use chatbus_connector::{Audience, Availability, Outbound, Verdict};
-use chatbus_event::{Attempt, Reason};
+use chatbus_connector::{About, Audience, Availability, Outbound, Verdict};
+use chatbus_event::{Attempt, EgressKind, Event, Reason};
 use tracing::{debug, error};
 
 use super::forward::{Elsewhere, Way};
@@ -72,8 +73,13 @@ impl Engine {
                 return self.park_beyond(at, 0);
             }
             let sink = conversation.sink.and_then(|sink| self.shared.sinks.get(sink));
-            let availability =
-                sink.map_or(Availability::Unserved, |sink| sink.availability(&conversation.key.target));
+            let availability = sink.map_or(Availability::Unserved, |sink| {
+                let here = sink.availability(&conversation.key.target);
+                match (here, &conversation.also) {
+                    (Availability::Unserved, Some(also)) => sink.availability(also),
+                    _ => here,
+                }
+            });
             match before_send(availability, now) {
                 Before::Send => {
                     self.set_wait(at, None);
@@ -137,16 +143,20 @@ impl Engine {
             return;
         };
         let Some(sink) = conversation.sink.and_then(|sink| self.shared.sinks.get(sink)) else { return };
+        let target = match &conversation.also {
+            Some(also) if sink.availability(&conversation.key.target) == Availability::Unserved => also,
+            _ => &conversation.key.target,
+        };
         let outbound = Outbound {
             delivery_id: work.ticket.id.clone(),
-            target: conversation.key.target.clone(),
+            target: target.clone(),
             // Kept only where a second attempt may need it.
             text: if work.lane.is_some() { std::mem::take(&mut loaded.text) } else { loaded.text.clone() },
             reply_to: None,
             deadline: work.timing.deadline,
             may_have_been_sent: work.may_have_been_sent,
             fence: self.shared.cluster.fence.clone(),
-            about: None,
+            about: if sink.capabilities().data { loaded.event.as_ref().map(about) } else { None },
         };
         work.place = Place::Sending(loaded);
         conversation.in_flight = Some((head, now));
@@ -346,6 +356,19 @@ impl Engine {
         let waiting = i64::try_from(self.lanes.parked()).unwrap_or(i64::MAX);
         self.shared.metrics.egress_waiting.set(waiting);
     }
+}
+
+/// What a sink that takes data hands on beside the text.
+fn about(event: &Event) -> Box<About> {
+    let kind = event.egress().kind.unwrap_or(EgressKind::Chat);
+    Box::new(About {
+        kind,
+        correlation_id: event.correlation_id(),
+        source: event.source(),
+        event_type: event.kind().into_owned(),
+        connection: event.metadata("connectionId").and_then(|id| id.as_str().map(Cow::into_owned)),
+        data: event.payload().filter(|_| kind == EgressKind::Event),
+    })
 }
 
 /// What may be logged of a target: a channel's name, never a user.

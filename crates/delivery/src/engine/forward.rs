@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::work::{Loaded, Place};
 use super::{Engine, jobs, legs};
 use crate::config::{MAX_HOPS, PATIENCE};
-use crate::lanes::{ConversationId, Key, WorkId};
+use crate::lanes::{Conversation, ConversationId, Key, WorkId};
 use crate::peers::{Peer, PeerChange};
 
 /// Where something that cannot be said here goes.
@@ -86,7 +86,7 @@ impl Engine {
             return Elsewhere::Go(Way::Left);
         }
         if self.dispatches() {
-            let peers = peers.serving(conversation.key.platform, &conversation.key.target);
+            let peers = self.served_by(conversation);
             return self.way_to(at, peers).map_or(stay, Elsewhere::Go);
         }
         // What the dispatcher sent here and is not to be said here after all goes back to it as well.
@@ -110,6 +110,16 @@ impl Engine {
             topic: config.role.topic(&config.instance),
         });
         Some(Way::Legs(peers))
+    }
+
+    /// The others that can say it now, to its user under either name.
+    fn served_by(&self, conversation: &Conversation) -> Vec<Peer> {
+        let (peers, platform) = (&self.shared.cluster.peers, conversation.key.platform);
+        let found = peers.serving(platform, &conversation.key.target);
+        match &conversation.also {
+            Some(also) if found.is_empty() => peers.serving(platform, also),
+            _ => found,
+        }
     }
 
     /// How something reaches the best of these, or of a user's gateways all.
@@ -187,8 +197,12 @@ impl Engine {
             }
             PeerChange::User(user) => {
                 let Some(gateway) = self.shared.table.gateway() else { return };
-                let key = Key { platform: gateway.name, target: Audience::User(user.clone()) };
-                self.ready.extend(self.lanes.find(&key));
+                // It may be waited for by the name that its platform gives it.
+                let bare = user.split_once(':').map(|(_, id)| id.into());
+                for name in std::iter::once(user.clone()).chain(bare) {
+                    let key = Key { platform: gateway.name, target: Audience::User(name) };
+                    self.ready.extend(self.lanes.find(&key));
+                }
             }
         }
     }

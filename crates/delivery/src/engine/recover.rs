@@ -168,8 +168,8 @@ impl Engine {
         self.by_id.insert(name, work);
         match entry.goes {
             Err(ending) => self.finish(work, ending),
-            Ok(Destination { platform, target, sink }) => {
-                let at = self.lanes.open(Key { platform, target }, sink);
+            Ok(Destination { platform, target, sink, also }) => {
+                let at = self.lanes.open(Key { platform, target }, sink, also);
                 // One thing is in flight in a conversation, so only its first may have been said.
                 let is_head = self.lanes.get(at).is_some_and(Conversation::is_idle);
                 if let Some(work) = self.works.get_mut(work) {

@@ -85,7 +85,7 @@ fn to(text: &str) -> Option<String> {
 fn seen(facts: &Facts, sinks: &[Arc<dyn Sink>]) -> String {
     match resolve(facts, &table(), sinks) {
         Err(refusal) => refusal.reason.to_string(),
-        Ok(Destination { platform, target, sink }) => {
+        Ok(Destination { platform, target, sink, .. }) => {
             let target = match &target {
                 Audience::Channel(name) => name.to_string(),
                 Audience::User(id) => format!("@{id}"),

@@ -242,3 +242,25 @@ async fn a_leg_that_fails_decides_nothing_while_another_may_succeed() {
     let outcomes = world.one_outcome_each(2).await;
     assert_eq!((outcomes["one fails"].as_str(), outcomes["both fail"].as_str()), ("SENT", "unverified"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_users_token_may_bear_the_name_that_the_platform_gives_the_user() {
+    let cluster = Cluster::new();
+    let mut bot = cluster.ingress("bot", &["#one"]).await;
+    let mut a = cluster.gateway("a").await;
+    bot.runs().await;
+    a.runs().await;
+    let world = &cluster.world;
+    let named = json!({
+        "egress": { "destination": "socket" }, "userId": "1337", "auth": { "provider": "brook" }
+    });
+    world.say_with("", "before", named.clone()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    a.connect("brook:1337").await;
+    world.until_finalized(1).await;
+    world.say_with("", "after", named).await;
+    world.until_finalized(2).await;
+    let outcomes = world.one_outcome_each(2).await;
+    assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
+    assert_eq!(a.sink.texts("@brook:1337"), ["before", "after"]);
+}
