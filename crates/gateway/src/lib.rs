@@ -45,6 +45,7 @@
 
 mod codes;
 mod connection;
+mod fate;
 mod frames;
 mod history;
 mod link;
@@ -53,6 +54,7 @@ mod publish;
 mod server;
 mod session;
 mod sink;
+mod socket;
 pub mod tokens;
 mod upgrade;
 mod users;

@@ -5,7 +5,7 @@
 //! writes it on. A frame's sender is told its fate exactly once, whatever happens to the connection.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -22,6 +22,8 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes, WebSo
 use uuid::Uuid;
 
 use crate::codes::Closing;
+use crate::fate::{Fate, Offered, Promise};
+use crate::socket::Socket;
 
 /// A connection, shared between its task and those who send to it.
 pub(crate) struct Link {
@@ -48,6 +50,10 @@ pub(crate) struct Wire {
     order: Option<Order>,
     /// Takes no more frames.
     is_closed: bool,
+    /// Bytes of the messages that were read, had each come in one frame with the shortest head.
+    understood: u64,
+    /// Whether the socket's buffers may have grown.
+    is_large: bool,
 }
 
 /// What the connection's task is told by others.
@@ -58,36 +64,11 @@ pub(crate) enum Order {
     Slow,
 }
 
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The kernel has it, and the client has answered the last ping.
-    Delivered,
-    /// Nothing of it was written.
-    Unsent,
-    /// Some or all of it was written, and the connection ended before more was known.
-    Unverified,
-}
-
-/// What became of a frame that was offered.
-pub(crate) enum Offered {
-    /// Known already.
-    Known(Fate),
-    /// Will be told.
-    Later(oneshot::Receiver<Fate>),
-}
-
 /// A frame that waits.
 struct Item {
     frame: Bytes,
     fence: Option<Fence>,
     promise: Promise,
-}
-
-/// Tells a frame's sender its fate, at the latest when it is dropped.
-struct Promise {
-    sender: Option<oneshot::Sender<Fate>>,
-    is_begun: bool,
 }
 
 /// Whether all was written.
@@ -97,9 +78,6 @@ pub(crate) enum Written {
     Blocked,
     Broken,
 }
-
-/// The stream as the protocol's layer uses it: never blocks.
-struct Socket(TcpStream);
 
 /// A slow client's frames that wait: more than this, and it is closed.
 const MAX_QUEUED_FRAMES: usize = 512;
@@ -111,18 +89,25 @@ const READ_BUFFER_BYTES: usize = 512;
 /// So much is put into the socket's buffer before it is written out.
 const STAGE_BYTES: usize = 8 * 1024;
 
+/// A message that is larger makes the buffers grow, which do not shrink by themselves.
+const LARGE_BYTES: usize = 4 * 1024;
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(2 * STAGE_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}
+
 // === impl Link ===
 
 impl Link {
     /// A connection on a socket whose upgrade is done; `part` was read after the request already.
     pub(crate) fn new(id: Uuid, token: Key, tcp: TcpStream, part: Vec<u8>) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(2 * STAGE_BYTES)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        let socket = Socket { tcp: Some(tcp), read: part.len() as u64 };
         let wire = Wire {
-            ws: WebSocket::from_partially_read(Socket(tcp), part, Role::Server, Some(config)),
+            ws: WebSocket::from_partially_read(socket, part, Role::Server, Some(config())),
             queue: VecDeque::new(),
             queued_bytes: 0,
             staged: Vec::new(),
@@ -132,6 +117,8 @@ impl Link {
             is_answered: true,
             order: None,
             is_closed: false,
+            understood: 0,
+            is_large: false,
         };
         Self { id, token, wire: Mutex::new(wire), task: AtomicWaker::new() }
     }
@@ -252,9 +239,36 @@ impl Wire {
                 return Written::Broken;
             }
             if !self.is_dirty {
+                self.shrink();
                 return Written::All;
             }
         }
+    }
+
+    /// Begins with small buffers again, when they may be large and are known to be empty: everything is
+    /// written, and what was read is what was understood. (A client that sends fragments or long heads is
+    /// never known to be; its buffers stay as they are.)
+    fn shrink(&mut self) {
+        let is_empty = self.ws.can_write() && self.ws.get_ref().read == self.understood;
+        if !self.is_large || !is_empty {
+            return;
+        }
+        self.is_large = false;
+        let tcp = self.ws.get_mut().tcp.take();
+        let socket = Socket { tcp, read: self.understood };
+        self.ws = WebSocket::from_raw_socket(socket, Role::Server, Some(config()));
+    }
+
+    /// Counts what a message of a client's took, at the least.
+    fn understand(&mut self, payload: usize) {
+        // Two bytes, the mask, and the length where the two do not hold it.
+        let head = match payload {
+            0..=125 => 6,
+            126..=0xffff => 8,
+            _ => 14,
+        };
+        self.understood += head + payload as u64;
+        self.is_large |= payload > LARGE_BYTES;
     }
 
     /// Puts some of what waits into the socket's buffer; `false` when the connection is broken. A frame
@@ -275,6 +289,7 @@ impl Wire {
                 None => {}
             }
             staged_bytes += frame.len();
+            self.is_large |= frame.len() > LARGE_BYTES;
             // Every frame of ours is UTF-8: it was made of strings and of JSON that was checked.
             let Ok(text) = Utf8Bytes::try_from(frame) else { continue };
             promise.is_begun = true;
@@ -298,19 +313,22 @@ impl Wire {
 
     /// Waits until the kernel takes more.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ws.get_ref().0.poll_write_ready(cx)
+        self.ws.get_ref().poll_write_ready(cx)
     }
 
     /// The next message.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         loop {
             match self.ws.read() {
-                Err(error) if would_block(&error) => match self.ws.get_ref().0.poll_read_ready(cx) {
+                Err(error) if would_block(&error) => match self.ws.get_ref().poll_read_ready(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                     Poll::Pending => return Poll::Pending,
                 },
                 read => {
+                    if let Ok(message) = &read {
+                        self.understand(message.len());
+                    }
                     // Reading answers pings and closes; what it could not write stands in the buffer.
                     self.is_dirty = true;
                     return Poll::Ready(read);
@@ -348,8 +366,7 @@ impl Wire {
             },
             Err(_) => return Poll::Ready(()),
         }
-        let stream = std::pin::Pin::new(&mut self.ws.get_mut().0);
-        if let Poll::Ready(Err(_)) = tokio::io::AsyncWrite::poll_shutdown(stream, cx) {
+        if let Poll::Ready(Err(_)) = self.ws.get_mut().poll_shutdown(cx) {
             return Poll::Ready(());
         }
         self.poll_discard(cx, discarded)
@@ -360,11 +377,11 @@ impl Wire {
         const MOST: usize = 1024 * 1024;
         let mut waste = [0; 2048];
         loop {
-            match self.ws.get_ref().0.try_read(&mut waste) {
+            match self.ws.get_mut().read(&mut waste) {
                 Ok(0) => return Poll::Ready(()),
                 Ok(read) => *discarded += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.ws.get_ref().0.poll_read_ready(cx) {
+                    match self.ws.get_ref().poll_read_ready(cx) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(_)) => return Poll::Ready(()),
                         Poll::Pending => return Poll::Pending,
@@ -394,40 +411,4 @@ impl Wire {
 
 pub(crate) fn would_block(error: &WsError) -> bool {
     matches!(error, WsError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-// === impl Promise ===
-
-impl Promise {
-    fn resolve(mut self, fate: Fate) {
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(fate);
-        }
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(if self.is_begun { Fate::Unverified } else { Fate::Unsent });
-        }
-    }
-}
-
-// === impl Socket ===
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

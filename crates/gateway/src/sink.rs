@@ -11,9 +11,10 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use crate::fate::{Fate, Offered};
 use crate::frames;
 use crate::history::Remembered;
-use crate::link::{Fate, Link, Offered};
+use crate::link::Link;
 use crate::server::Shared;
 use crate::tokens::MAX_USER_BYTES;
 

@@ -229,3 +229,28 @@ async fn rates_are_bounded_by_connection() {
     assert_eq!(codes.iter().filter(|code| *code == "rate_limited").count(), 3);
     assert_eq!(fixture.bus.taken.lock().unwrap().len(), 20);
 }
+
+#[tokio::test]
+async fn large_and_small_messages_follow_each_other_however_they_arrive() {
+    let fixture = Fixture::new().await;
+    let mut client = fixture.user("alice").await;
+    for n in 0..4 {
+        let text = "x".repeat(15_000 * n + 1);
+        // Several at once, so that the one begins in the buffer of the other.
+        let ids: Vec<String> = (0..4).map(|m| format!("{n}.{m}")).collect();
+        for (m, id) in ids.iter().enumerate() {
+            let text = if m % 2 == 0 { &text } else { "short" };
+            let frame =
+                json!({"type": "chat.message.send", "payload": {"text": text}, "metadata": {"id": id}});
+            futures::SinkExt::feed(&mut client.ws, Message::text(frame.to_string())).await.unwrap();
+        }
+        futures::SinkExt::flush(&mut client.ws).await.unwrap();
+        for id in ids {
+            assert_eq!(client.next().await["payload"]["id"], id);
+        }
+        let outbound = fixture.outbound("alice", &format!("d-{n}"), &text);
+        assert!(matches!(fixture.sink.send(outbound).await, chatbus_connector::Verdict::Delivered { .. }));
+        assert_eq!(client.next().await["payload"]["text"], text);
+        client.works().await;
+    }
+}
