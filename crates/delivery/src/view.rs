@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chatbus_connector::{Audience, Target};
 use chatbus_event::InstanceId;
 use chatbus_runtime::{Backoff, Runtime};
-use chatbus_state::{Change, Key, LeaseView, Space, State};
+use chatbus_state::{Change, Expected, Key, LeaseView, Liveness, Space, State};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::broadcast;
 use tracing::debug;
@@ -51,6 +51,8 @@ struct Connected {
 
 /// A reader who is further behind looks at everything again.
 const MAX_BEHIND: usize = 4_096;
+/// Entries tidied away at a time.
+const MAX_TIDIED: usize = 1_000;
 /// How often the living are counted, beside whenever a lease changes.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -163,6 +165,33 @@ impl ClusterView {
     pub fn gateway_lives(&self, instance: &str, epoch: &str) -> bool {
         let key = InstanceId::parse(instance).ok().and_then(|id| lease_key(Role::ApiGateway, &id));
         key.is_some_and(|key| self.living().get(&key).is_some_and(|(_, presented)| presented.epoch == epoch))
+    }
+
+    /// Removes what dead gateways said of their users; gives how much that was. For one instance at a time:
+    /// the dispatcher.
+    pub async fn tidy(&self, state: &dyn State) -> usize {
+        let mut removed = 0;
+        for key in self.of_the_dead() {
+            // The gateway may be back since: then this is another entry by now.
+            let Ok(Some(entry)) = state.get(Space::Presence, &key).await else { continue };
+            let is_removed = state.remove(Space::Presence, &key, Expected::At(entry.revision)).await.is_ok();
+            removed += usize::from(is_removed);
+        }
+        removed
+    }
+
+    /// Presence whose gateway is dead, some at a time.
+    fn of_the_dead(&self) -> Vec<Key> {
+        let is_dead = |instance: &str| {
+            let key = InstanceId::parse(instance).ok().and_then(|id| lease_key(Role::ApiGateway, &id));
+            key.is_none_or(|key| self.0.leases.liveness(&key) == Liveness::Dead)
+        };
+        let presence = self.presence();
+        let all = presence.by_user.iter().flat_map(|(user, at)| at.iter().map(move |at| (user, at)));
+        all.filter(|(_, connected)| is_dead(&connected.instance))
+            .filter_map(|(user, at)| Key::parse(&format!("{}.{}", Key::hex(user), at.instance)).ok())
+            .take(MAX_TIDIED)
+            .collect()
     }
 
     /// The living gateways a user is connected to.

@@ -1,6 +1,7 @@
 //! One role's part in delivering: a life for each lease it holds, one after another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatbus_bus::{Bus, Subscription};
 use chatbus_connector::Sink;
@@ -34,6 +35,9 @@ pub(super) struct Member {
     pub(super) leases: LeaseView,
     pub(super) view: ClusterView,
 }
+
+/// How often the dispatcher looks for what dead gateways left in the shared state.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 // === impl Member ===
 
@@ -111,7 +115,16 @@ impl Member {
                 }
             }
         };
-        let beside = async { tokio::join!(tell, takeover.run(), std::future::pending::<()>()) };
+        let mine = membership.cluster.dispatch.clone();
+        let tidy = async {
+            loop {
+                tokio::time::sleep(TIDY_EVERY).await;
+                if mine.borrow().is_some() {
+                    view.tidy(&*self.state).await;
+                }
+            }
+        };
+        let beside = async { tokio::join!(tell, takeover.run(), tidy, std::future::pending::<()>()) };
         let delivering = async {
             let ended = engine.run().await;
             leave.cancel();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chatbus_connector::Verdict;
 use chatbus_delivery::Ended;
 use chatbus_event::{InstanceId, Topic};
+use chatbus_state::{Space, State as _};
 use serde_json::{Value, json};
 
 use crate::nodes::{Cluster, LEASE};
@@ -263,4 +264,22 @@ async fn a_users_token_may_bear_the_name_that_the_platform_gives_the_user() {
     let outcomes = world.one_outcome_each(2).await;
     assert!(outcomes.values().all(|status| status == "SENT"), "{outcomes:?}");
     assert_eq!(a.sink.texts("@brook:1337"), ["before", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_gateway_said_of_its_users_is_removed_once_it_is_known_to_be_dead() {
+    let cluster = Cluster::new();
+    let mut a = cluster.gateway("a").await;
+    let mut b = cluster.gateway("b").await;
+    a.runs().await;
+    b.runs().await;
+    a.connect("alice").await;
+    b.connect("alice").await;
+    cluster.world.until(LEASE, async || b.knows("alice")).await;
+    a.kill().await;
+    assert_eq!(b.tidies().await, 0, "it may live");
+    cluster.world.until(LEASE * 2, async || b.tidies().await == 1).await;
+    let left = b.state.list(Space::Presence, None).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].0.as_str().ends_with(".b"));
 }

@@ -166,6 +166,10 @@ impl Node {
         !self.view.serving("socket", &Audience::User(user.into())).is_empty()
     }
 
+    pub(crate) async fn tidies(&self) -> usize {
+        self.view.tidy(&*self.state).await
+    }
+
     /// As a process that dies: everything is dropped where it stands.
     pub(crate) async fn kill(mut self) {
         self.tasks.shutdown().await;
