@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatbus_bus::BusErrorKind;
-use chatbus_connector::Emitted;
+use chatbus_connector::{Accepted, Emitted};
 use chatbus_event::{Clock, Timestamp, Topic};
 use chatbus_ingress::{Ingress, Tally};
 use chatbus_telemetry::Metrics;
@@ -328,4 +328,22 @@ async fn ages_follow_the_clock_that_was_passed_in() {
     let text = rig.metrics.render();
     assert!(text.contains("chatbus_stage_seconds_sum{stage=\"ingress_publish\"} 1.0"), "{text}");
     rig.finish().await;
+}
+
+#[tokio::test]
+async fn who_must_know_is_told_of_the_bus_and_in_an_outage_of_the_spool() {
+    let root = tempfile::tempdir().unwrap();
+    let bus = FakeBus::new();
+    let rig = Rig::start(root.path(), &bus).await;
+    let accept = rig.handle.accepter("clients");
+    let several = (0..10).map(|n| accept.accept(event(n, "{}")));
+    let told = futures::future::join_all(several).await;
+    assert!(told.iter().all(|told| *told == Accepted::Bus), "{told:?}");
+    bus.disconnect();
+    assert_eq!(accept.accept(event(10, "{}")).await, Accepted::Spooled);
+    bus.connect();
+    until("all published", || bus.ids(&Topic::ingress()).len() == 11).await;
+    assert_whole(&bus.ids(&Topic::ingress()), 11);
+    rig.finish().await;
+    assert!(matches!(accept.accept(event(11, "{}")).await, Accepted::Refused(_)));
 }
