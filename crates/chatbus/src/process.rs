@@ -43,7 +43,7 @@ use parts::Part;
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     pub(crate) bus: Arc<dyn Bus>,
-    state: Arc<dyn State>,
+    pub(crate) state: Arc<dyn State>,
     pub(crate) readiness: chatbus_ops::Readiness,
     supervisor: Supervisor,
     /// Cancelled when connectors may let go of their connections.
@@ -181,7 +181,10 @@ impl Process {
 
         let drained = CancellationToken::new();
         let finish = CancellationToken::new();
-        let routes = tokens::routes(Arc::clone(&state), &runtime);
+        let mut routes = tokens::routes(Arc::clone(&state), &runtime);
+        if let Some(served) = &served_gateway {
+            routes = routes.merge(gateway::debug(Arc::clone(&served.gateway)));
+        }
         let gateway_routes = served_gateway.as_ref().map(|served| Arc::clone(&served.gateway));
         let http = Part::spawn(
             &runtime,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::routing::get;
+use axum::{Json, Router};
 use chatbus_connector::Accept;
 use chatbus_delivery::ClusterView;
 use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts};
@@ -17,6 +19,15 @@ pub(super) struct Served {
     presence: Mirror,
     state: Arc<dyn State>,
     runtime: Runtime,
+}
+
+/// `/_debug/gateway`, for whoever lets only the administrator there.
+pub(super) fn debug(gateway: Arc<Gateway>) -> Router {
+    let show = move || {
+        let shown = gateway.debug();
+        async move { Json(shown) }
+    };
+    Router::new().route("/_debug/gateway", get(show))
 }
 
 /// Beyond this a second instance serves better.
