@@ -27,6 +27,10 @@ pub struct EngineConfig {
     pub known_topics: Vec<Topic>,
     /// Bounds of everything that grows with traffic.
     pub limits: Limits,
+    /// A mistake made on purpose.
+    #[cfg(feature = "defects")]
+    #[doc(hidden)]
+    pub defect: Option<crate::defects::Defect>,
 }
 
 /// Bounds of everything that grows with traffic.
@@ -76,6 +80,8 @@ impl EngineConfig {
             grace: Duration::from_secs(8),
             known_topics: Vec::new(),
             limits: Limits::default(),
+            #[cfg(feature = "defects")]
+            defect: None,
         }
     }
 }

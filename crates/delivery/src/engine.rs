@@ -21,6 +21,7 @@ use tracing::info;
 
 use crate::cluster::Cluster;
 use crate::config::EngineConfig;
+use crate::defects::Defect;
 use crate::finished::Finished;
 use crate::lanes::{ConversationId, Lanes, WorkId};
 use crate::peers::PeerChange;
@@ -229,6 +230,10 @@ impl Engine {
     #[must_use]
     pub fn in_cluster(mut self, cluster: Cluster) -> Self {
         self.dispatch = cluster.dispatch.clone();
+        let mut cluster = cluster;
+        if self.shared.config.has(Defect::NoLeaseCheck) {
+            (cluster.fence, cluster.lost) = (Fence::always(), CancellationToken::new());
+        }
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.cluster = cluster;
         }

@@ -31,6 +31,7 @@
 mod cluster;
 mod config;
 mod decide;
+mod defects;
 mod engine;
 mod facts;
 mod finished;
@@ -51,6 +52,9 @@ mod view;
 
 pub use cluster::Cluster;
 pub use config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, Limits, MAX_DEADLINE, MAX_HOPS, PATIENCE};
+#[cfg(feature = "defects")]
+#[doc(hidden)]
+pub use defects::Defect;
 pub use engine::{Ended, Engine, EngineState};
 pub use facts::Facts;
 pub use ledger::Ledger;

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::EngineConfig;
+use crate::defects::Defect;
 use crate::ledger::{Claim, Ledger, LegSays};
 use crate::outcome::{Outcome, dead_letter};
 use crate::outcomes::{self, Known};
@@ -174,6 +175,7 @@ impl Takeover {
         let key = Role::owner(topic).and_then(|(role, instance)| lease_key(role, &instance));
         // A topic that no instance can have has no owner to wait for; but what is known must be current.
         match key {
+            Some(key) if self.config.has(Defect::NoGrace) => self.leases.liveness(&key) != Liveness::Lives,
             Some(key) => self.leases.liveness(&key) == Liveness::Dead,
             None => self.leases.is_current(),
         }

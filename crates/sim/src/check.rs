@@ -8,6 +8,7 @@ use chatbus_event::names;
 use serde_json::Value;
 
 use crate::plan::{DELTA, Plan, Planned, SOCKET};
+use crate::wrong::Wrong;
 use crate::platform::Said;
 
 /// What was seen of a run.
@@ -53,14 +54,16 @@ struct Outcome {
 
 /// How long the record of an outcome may be under way when nothing is wrong.
 const PROMPT: Duration = Duration::from_secs(1);
+/// After this long whoever goes on with a delivery has looked back at its outcome.
+const LOOKED_BACK: Duration = Duration::from_secs(5);
 
 /// Everything that does not hold, in words.
-pub(crate) fn check(plan: &Plan, seen: &Evidence) -> Vec<String> {
+pub(crate) fn check(plan: &Plan, seen: &Evidence) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let outcomes = outcomes(seen, &mut wrong);
     letters(seen, &outcomes, &mut wrong);
     for record in &seen.left {
-        wrong.push(format!("left on {}: {}", record.topic, record.message.id.as_str()));
+        wrong.push(Wrong::Lost(format!("left on {}: {}", record.topic, record.message.id.as_str())));
     }
     for event in &plan.events {
         let said: Vec<&Said> = seen.said.iter().filter(|said| said.text == event.name).collect();
@@ -74,7 +77,7 @@ pub(crate) fn check(plan: &Plan, seen: &Evidence) -> Vec<String> {
     wrong
 }
 
-fn outcomes(seen: &Evidence, wrong: &mut Vec<String>) -> BTreeMap<String, Outcome> {
+fn outcomes(seen: &Evidence, wrong: &mut Vec<Wrong>) -> BTreeMap<String, Outcome> {
     let mut outcomes = BTreeMap::new();
     for record in &seen.outcomes {
         let body: Value = serde_json::from_slice(&record.message.body).unwrap_or_default();
@@ -82,27 +85,27 @@ fn outcomes(seen: &Evidence, wrong: &mut Vec<String>) -> BTreeMap<String, Outcom
         let name = text(&body["correlationId"]);
         let status = text(&body["status"]);
         if !["SENT", "ACCEPTED", "FAILED"].contains(&status.as_str()) {
-            wrong.push(format!("{name} has the status {status:?}"));
+            wrong.push(Wrong::Outcomes(format!("{name} has the status {status:?}")));
         }
         let at = record.published_at.as_millis();
         let delivery = text(&body["deliveryId"]);
         let outcome = Outcome { delivery, status, code: text(&body["error"]["code"]), at };
         if !seen.published.contains_key(&name) {
-            wrong.push(format!("an outcome of {name:?}, which was never published"));
+            wrong.push(Wrong::Outcomes(format!("an outcome of {name:?}, which was never published")));
         }
         if let Some(first) = outcomes.insert(name.clone(), outcome) {
-            wrong.push(format!("{name} has two outcomes: {} and another", first.status));
+            wrong.push(Wrong::Outcomes(format!("{name} has two outcomes: {} and another", first.status)));
         }
     }
     for name in seen.published.keys() {
         if !outcomes.contains_key(name) {
-            wrong.push(format!("{name} has no outcome"));
+            wrong.push(Wrong::Lost(format!("{name} has no outcome")));
         }
     }
     outcomes
 }
 
-fn letters(seen: &Evidence, outcomes: &BTreeMap<String, Outcome>, wrong: &mut Vec<String>) {
+fn letters(seen: &Evidence, outcomes: &BTreeMap<String, Outcome>, wrong: &mut Vec<Wrong>) {
     // By delivery: bytes that are no event have no correlation id.
     let mut lettered = BTreeMap::<&str, usize>::new();
     for record in &seen.letters {
@@ -112,25 +115,25 @@ fn letters(seen: &Evidence, outcomes: &BTreeMap<String, Outcome>, wrong: &mut Ve
     for (name, outcome) in outcomes {
         let letters = lettered.remove(outcome.delivery.as_str()).unwrap_or(0);
         if letters != usize::from(outcome.status == "FAILED") {
-            wrong.push(format!("{name} is {} {} and has {letters} dead letters", outcome.status, outcome.code));
+            wrong.push(Wrong::Letters(format!("{name} is {} {} and has {letters} dead letters", outcome.status, outcome.code)));
         }
     }
     for delivery in lettered.keys() {
-        wrong.push(format!("a dead letter of {delivery:?}, which has no outcome"));
+        wrong.push(Wrong::Lost(format!("a dead letter of {delivery:?}, which has no outcome")));
     }
 }
 
-fn audience(event: &Planned, said: &[&Said], wrong: &mut Vec<String>) {
+fn audience(event: &Planned, said: &[&Said], wrong: &mut Vec<Wrong>) {
     for said in said {
         let heard = (said.platform, said.target.clone());
         if event.audience.as_ref() != Some(&heard) {
-            wrong.push(format!("{} was heard at {heard:?}, not {:?}", event.name, event.audience));
+            wrong.push(Wrong::Audience(format!("{} was heard at {heard:?}, not {:?}", event.name, event.audience)));
         }
     }
 }
 
 /// Each time it is said once more must come from a fault of the instance that had said it.
-fn repeats(event: &Planned, said: &[&Said], seen: &Evidence, outcome: Option<&Outcome>, wrong: &mut Vec<String>) {
+fn repeats(event: &Planned, said: &[&Said], seen: &Evidence, outcome: Option<&Outcome>, wrong: &mut Vec<Wrong>) {
     let recorded = outcome.map(|outcome| {
         // The servers' clock is true time.
         let millis = u64::try_from(outcome.at - 1_735_689_600_000).unwrap_or(0);
@@ -138,39 +141,45 @@ fn repeats(event: &Planned, said: &[&Said], seen: &Evidence, outcome: Option<&Ou
     });
     for (n, again) in said.iter().enumerate() {
         if again.past_duplicate {
-            wrong.push(format!("{} was said once more although the platform called it a duplicate", event.name));
+            wrong.push(Wrong::Repeated(format!("{} was said once more although the platform called it a duplicate", event.name)));
         }
         // A user who is connected to several gateways hears it at each.
         let is_same = |before: &&&Said| again.platform != SOCKET || before.instance == again.instance;
         let Some(before) = said.iter().take(n).rev().find(is_same) else { continue };
         if again.platform == DELTA {
-            wrong.push(format!("{} was said twice on the platform that has a key", event.name));
+            wrong.push(Wrong::Repeated(format!("{} was said twice on the platform that has a key", event.name)));
         }
         let until = recorded.map_or(again.at, |recorded| again.at.min(recorded + PROMPT));
-        if !is_excused(seen, before.instance, before.at, until) {
-            wrong.push(format!("{} was said twice, and no fault is why", event.name));
+        // Who died after the record was there left it for the next to find.
+        let is_known = recorded.is_some_and(|recorded| recorded + LOOKED_BACK <= again.at);
+        if !is_excused(seen, before.instance, before.at, until, !is_known) {
+            wrong.push(Wrong::Repeated(format!("{} was said twice, and no fault is why", event.name)));
         }
     }
 }
 
-fn is_excused(seen: &Evidence, instance: usize, from: Instant, to: Instant) -> bool {
+fn is_excused(seen: &Evidence, instance: usize, from: Instant, to: Instant, by_crash: bool) -> bool {
     seen.harms.iter().any(|harm| {
-        let excuses = matches!(harm.kind, HarmKind::Crash | HarmKind::Freeze | HarmKind::Cut | HarmKind::Uncertain);
+        let excuses = match harm.kind {
+            HarmKind::Crash => by_crash,
+            HarmKind::Freeze | HarmKind::Cut | HarmKind::Uncertain => true,
+            HarmKind::Flaky | HarmKind::Slow | HarmKind::Repeats | HarmKind::Disconnected => false,
+        };
         excuses && harm.instance == instance && harm.from <= to && harm.to >= from
     })
 }
 
 /// An outcome says what happened.
-fn truth(event: &Planned, said: &[&Said], outcome: &Outcome, seen: &Evidence, wrong: &mut Vec<String>) {
+fn truth(event: &Planned, said: &[&Said], outcome: &Outcome, seen: &Evidence, wrong: &mut Vec<Wrong>) {
     match (outcome.status.as_str(), said.first()) {
         ("SENT" | "ACCEPTED", None) => {
-            wrong.push(format!("{} is {} and was never said", event.name, outcome.status));
+            wrong.push(Wrong::Untrue(format!("{} is {} and was never said", event.name, outcome.status)));
         }
         ("FAILED", Some(first)) if outcome.code != "unverified" => {
             // Whoever said it may not have been able to tell.
             let published = seen.published.get(&event.name).copied().unwrap_or(first.at);
-            if !said.iter().any(|said| is_excused(seen, said.instance, published.max(said.at), said.at + Duration::from_secs(120))) {
-                wrong.push(format!("{} is FAILED {} and was said", event.name, outcome.code));
+            if !said.iter().any(|said| is_excused(seen, said.instance, published.max(said.at), said.at + Duration::from_secs(120), true)) {
+                wrong.push(Wrong::Untrue(format!("{} is FAILED {} and was said", event.name, outcome.code)));
             }
         }
         _ => {}
@@ -180,7 +189,7 @@ fn truth(event: &Planned, said: &[&Said], outcome: &Outcome, seen: &Evidence, wr
 }
 
 /// Two events of one conversation and topic keep their order where nothing went wrong meanwhile.
-fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<String>) {
+fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<Wrong>) {
     let first_said = |name: &str| seen.said.iter().find(|said| said.text == name).map(|said| said.at);
     let told: Vec<(&Planned, Instant, Instant)> = plan
         .events
@@ -198,7 +207,7 @@ fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<String>) {
             let no_moves = one.audience.as_ref().is_some_and(|(platform, _)| *platform != SOCKET);
             let settled_in = *published > seen.start + Duration::from_secs(25);
             if is_calm && no_moves && settled_in {
-                wrong.push(format!("{} was said before {}, which came first", other.name, one.name));
+                wrong.push(Wrong::Order(format!("{} was said before {}, which came first", other.name, one.name)));
             }
         }
     }

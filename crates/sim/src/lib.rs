@@ -22,7 +22,9 @@ mod shrink;
 mod state;
 mod trace;
 mod world;
+mod wrong;
 
 pub use plan::{Fault, Plan};
 pub use shrink::shrink;
 pub use world::{Ran, run};
+pub use wrong::Wrong;

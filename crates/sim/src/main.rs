@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use chatbus_sim::{Plan, run, shrink};
+use chatbus_sim::{Plan, Wrong, run, shrink};
 use clap::Parser;
 
 /// Runs the simulation of the egress engine.
@@ -63,8 +63,9 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a command of the developers' terminal")]
-fn summary(args: &Args, failed: &[(u64, Vec<String>)], struck: usize, said: usize) {
+fn summary(args: &Args, failed: &[(u64, Vec<Wrong>)], struck: usize, said: usize) {
     for (seed, wrong) in failed {
+        let wrong: Vec<String> = wrong.iter().map(Wrong::to_string).collect();
         println!("seed {seed}: {}", wrong.join("; "));
     }
     println!("{} seeds, {struck} faults, {said} texts said, {} seeds failed", args.seeds, failed.len());

@@ -57,6 +57,8 @@ pub(crate) enum Answer {
     /// Refused so often, then said.
     Later(u32),
     Never,
+    /// Refused for good, but only where it arrives first: of several gateways one fails.
+    NeverFirst,
     /// The connection ends; whether it was said cannot be known.
     Cut {
         said: bool,
@@ -202,6 +204,7 @@ fn event(rng: &mut Rng, n: u64, instances: &[Instance]) -> Planned {
     let answer = match rng.below(20) {
         0 => Answer::Silence,
         1 | 2 => Answer::Later(u32::try_from(rng.between(1, 3)).unwrap_or(1)),
+        3 if rng.chance(50) => Answer::NeverFirst,
         3 => Answer::Never,
         4 => Answer::Cut { said: rng.chance(50) },
         5 => Answer::Slow(rng.between(1, 8)),

@@ -169,7 +169,12 @@ impl SimSink {
                 let (code, message) = refused("slow_down");
                 return Verdict::Retry { after: Duration::from_millis(300), code, message };
             }
-            Answer::Never => {
+            Answer::NeverFirst if self.platform == SOCKET => {
+                inner.answers.insert(text.clone(), Answer::Yes);
+                let (code, message) = refused("slow_consumer");
+                return Verdict::Permanent { reason: PermanentReason::Rejected, code, message };
+            }
+            Answer::Never | Answer::NeverFirst => {
                 let (code, message) = refused("banned");
                 return Verdict::Permanent { reason: PermanentReason::Rejected, code, message };
             }

@@ -25,12 +25,13 @@ use crate::platform::{Platforms, Reach};
 use crate::process::End;
 use crate::rng::{Rng, SharedRng};
 use crate::trace::Trace;
+use crate::wrong::Wrong;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// What did not hold, in words; empty when all did.
-    pub wrong: Vec<String>,
+    /// What did not hold; empty when all did.
+    pub wrong: Vec<Wrong>,
     /// What happened, when it was asked for.
     pub trace: String,
     /// Crashes, freezes and other faults that struck.
@@ -97,7 +98,7 @@ pub fn run(plan: &Plan, listens: bool, configure: impl Fn(&mut EngineConfig) + S
     match runtime {
         Ok(runtime) => runtime.block_on(async { World::new(plan, listens, Arc::new(configure)).run().await }),
         Err(error) => {
-            Ran { wrong: vec![format!("no executor: {error}")], trace: String::new(), struck: 0, said: 0 }
+            Ran { wrong: vec![Wrong::Unsettled(format!("no executor: {error}"))], trace: String::new(), struck: 0, said: 0 }
         }
     }
 }
@@ -206,7 +207,7 @@ impl<'a> World<'a> {
         let evidence = self.evidence().await;
         let mut wrong = check::check(self.plan, &evidence);
         if !settled {
-            wrong.push(format!("not settled {PATIENCE:?} after all was well again"));
+            wrong.push(Wrong::Unsettled(format!("not settled {PATIENCE:?} after all was well again")));
         }
         let (struck, said) = (self.harms.len(), evidence.said.len());
         // What still runs must not speak while it is dropped.

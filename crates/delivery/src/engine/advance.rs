@@ -12,6 +12,7 @@ use super::jobs;
 use super::work::{Loaded, Place};
 use super::{Engine, RELIEF_AFTER};
 use crate::decide::{After, Before, Cause, Ending, after_send, at_deadline, attempt_word, before_send};
+use crate::defects::Defect;
 use crate::lanes::{ConversationId, Wait, WorkId};
 
 /// A conversation that needs longer than this to empty its slots gives them up when all are taken.
@@ -154,7 +155,7 @@ impl Engine {
             text: if work.lane.is_some() { std::mem::take(&mut loaded.text) } else { loaded.text.clone() },
             reply_to: None,
             deadline: work.timing.deadline,
-            may_have_been_sent: work.may_have_been_sent,
+            may_have_been_sent: work.may_have_been_sent && !self.shared.config.has(Defect::ResendOnDuplicate),
             fence: self.shared.cluster.fence.clone(),
             about: if sink.capabilities().data { loaded.event.as_ref().map(about) } else { None },
         };

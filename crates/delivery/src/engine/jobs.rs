@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 use super::recover::Found;
 use super::{Engine, Shared};
 use crate::decide::Ending;
+use crate::defects::Defect;
 use crate::lanes::WorkId;
 use crate::outcome::Outcome;
 
@@ -245,8 +246,12 @@ pub(super) async fn conclude(
     outcome: Outcome,
     line: Option<Line>,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
-    inputs: Vec<(Input, Delivery)>,
+    mut inputs: Vec<(Input, Delivery)>,
 ) -> Done {
+    let mut early = Vec::new();
+    if shared.config.has(Defect::AckBeforeOutcome) {
+        early = acknowledge(std::mem::take(&mut inputs)).await;
+    }
     match publish_outcome(&shared, &outcome, line).await {
         Told::Done => publish_rest(&shared, &outcome, dead_letter).await,
         Told::Otherwise => {}
@@ -255,7 +260,8 @@ pub(super) async fn conclude(
             return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
         }
     }
-    Done::Concluded { work, inputs: acknowledge(inputs).await }
+    early.extend(acknowledge(inputs).await);
+    Done::Concluded { work, inputs: early }
 }
 
 /// Publishes what follows an outcome: its dead letter, and a copy.

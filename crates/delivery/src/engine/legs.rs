@@ -9,6 +9,7 @@ use tracing::debug;
 use super::Shared;
 use super::jobs::{self, Done, Input};
 use crate::decide::Ending;
+use crate::defects::Defect;
 use crate::lanes::WorkId;
 use crate::ledger::LegSays;
 use crate::outcome::{Outcome, dead_letter};
@@ -77,7 +78,9 @@ pub(super) async fn conclude(
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
     inputs: Vec<(Input, Delivery)>,
 ) -> Done {
+    let is_failure = matches!(ending, Ending::Failed { .. });
     let says = match &shared.cluster.ledger {
+        Some(_) if is_failure && shared.config.has(Defect::FirstFailureDecides) => LegSays::Publish(ending),
         Some(ledger) => ledger.leg_ended(&ticket.id, &ending).await,
         None => LegSays::Publish(ending),
     };

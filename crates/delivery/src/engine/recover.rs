@@ -12,6 +12,7 @@ use super::jobs::{self, Done, Input, Intake};
 use super::work::{Place, Work};
 use super::{Engine, EngineState, GENERIC, OWN, Shared};
 use crate::decide::Ending;
+use crate::defects::Defect;
 use crate::lanes::{Conversation, Key, WorkId};
 use crate::outcomes::{self, Known};
 use crate::resolve::Destination;
@@ -243,7 +244,10 @@ impl Shared {
             }
         }
         let since = since.minus(outcomes::SKEW).max(now.minus(outcomes::FURTHEST));
-        let known = outcomes::read_back(&*self.bus, since).await?;
+        let known = match self.config.has(Defect::NoLookBack) {
+            true => Known::default(),
+            false => outcomes::read_back(&*self.bus, since).await?,
+        };
         lane.sort_by_key(|entry| entry.ticket.order);
         Ok(Found { epoch, known, lane })
     }
