@@ -283,7 +283,7 @@ pub(crate) struct BenchArgs {
     pub(crate) fill: FillArgs,
 }
 
-/// What a benchmark asks of the process that it starts to fill a topic, whose CPU time is not ours.
+/// What a benchmark asks of the processes that it starts beside, whose CPU time is not ours.
 #[derive(Debug, Args)]
 pub(crate) struct FillArgs {
     /// The nats-server whose topic is filled, and nothing else is done.
@@ -295,6 +295,9 @@ pub(crate) struct FillArgs {
     /// How many.
     #[arg(long, hide = true, value_name = "N", default_value_t = 0)]
     pub(crate) fill_events: u64,
+    /// Be the gateway's clients, as ordered on the standard input.
+    #[arg(long, hide = true)]
+    pub(crate) clients: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -303,6 +306,8 @@ pub(crate) enum BenchKind {
     Ingress,
     /// From the bus to a platform's socket.
     Egress,
+    /// From the bus to clients of the gateway, and what each of them costs.
+    Gateway,
     /// Publishing alone.
     Bus,
 }

@@ -9,6 +9,7 @@ mod bus;
 mod child;
 mod egress;
 mod egress_ceiling;
+mod gateway;
 mod ingress;
 mod ingress_latency;
 mod machine;
@@ -59,6 +60,9 @@ pub(crate) async fn run(args: BenchArgs) -> Outcome {
         driver: args.driver.clone(),
         nats_server: args.nats_server.clone(),
     };
+    if args.fill.clients {
+        return gateway::be_clients().await;
+    }
     if let Some(url) = &args.fill.fill {
         return egress::fill_from_outside(&setup, url, &args.fill.fill_name, args.fill.fill_events).await;
     }
@@ -67,6 +71,7 @@ pub(crate) async fn run(args: BenchArgs) -> Outcome {
             BenchKind::Bus => bus::run(&setup).await,
             BenchKind::Ingress => ingress::run(&setup).await,
             BenchKind::Egress => egress::run(&setup).await,
+            BenchKind::Gateway => gateway::run(&setup).await,
         }
     };
     let report = tokio::select! {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A program that ends with this value, or with this process.
 #[derive(Debug)]
@@ -31,7 +31,22 @@ impl Guarded {
     /// # Errors
     /// When it does not start.
     pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
-        let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn()?;
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts it with its standard input and output in our hands.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) fn start_steered(command: &mut Command) -> anyhow::Result<(Self, ChildStdin, ChildStdout)> {
+        let mut guarded = Self::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let stdin = guarded.child.stdin.take().context("it has no input")?;
+        let stdout = guarded.child.stdout.take().context("it has no output")?;
+        Ok((guarded, stdin, stdout))
+    }
+
+    fn spawn(command: &mut Command) -> std::io::Result<Self> {
+        let child = command.kill_on_drop(true).spawn()?;
         // Its standard input closes when this process ends, however it ends.
         let watchdog = Command::new("sh")
             .args(["-c", "read -r _; kill -9 \"$1\"", "watchdog"])

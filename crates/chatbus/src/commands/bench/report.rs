@@ -194,6 +194,18 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
+    pub(super) fn record_many(&mut self, time: std::time::Duration, count: u64) {
+        self.0.saturating_record_n(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), count);
+    }
+
+    /// Every time that was met, in microseconds, with how often it was: for another process.
+    pub(super) fn counts(&self) -> Vec<(u64, u64)> {
+        self.0
+            .iter_recorded()
+            .map(|met| (met.value_iterated_to(), met.count_since_last_iteration()))
+            .collect()
+    }
+
     pub(super) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         Ok(self.0.add(&other.0)?)
     }
@@ -276,5 +288,10 @@ mod tests {
         let latency = times.latency().unwrap();
         assert!((latency.p50_ms - 500.0).abs() < 1.0 && (latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
         assert!((latency.max_ms - 1000.0).abs() < 1.0, "{latency:?}");
+        let mut copy = Times::new().unwrap();
+        for (micros, count) in times.counts() {
+            copy.record_many(Duration::from_micros(micros), count);
+        }
+        assert_eq!((copy.len(), copy.counts()), (times.len(), times.counts()));
     }
 }

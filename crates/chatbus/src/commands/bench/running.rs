@@ -1,5 +1,6 @@
 //! A whole chatbus in this process, for the time of a benchmark.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use chatbus_bus::{Bus, Record, Scan, ScanFrom, ScanTopics};
 use chatbus_delivery::Role;
 use chatbus_event::{InstanceId, Topic};
 use chatbus_runtime::settings::{Origin, Values};
+use chatbus_state::State;
 
 use super::Setup;
 use crate::cli::SettingFlags;
@@ -88,11 +90,16 @@ impl Configured {
         Ok(bus)
     }
 
-    /// Starts everything and waits until it is ready.
+    /// Starts what speaks to platforms and waits until it is ready.
     pub(super) async fn start(&self) -> Result<Running, Failure> {
+        self.start_as(&[Role::IngressEgress]).await
+    }
+
+    /// Starts these roles and waits until they are ready.
+    pub(super) async fn start_as(&self, roles: &[Role]) -> Result<Running, Failure> {
         let supervisor = Supervisor::new();
         logging::start(&self.values, supervisor.runtime().clock, Stream::Stderr, Some("warn"));
-        let process = Process::start(&self.values, &self.core, &[Role::IngressEgress], &supervisor).await?;
+        let process = Process::start(&self.values, &self.core, roles, &supervisor).await?;
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
         let running = Running { supervisor, process, http };
         running.ready().await?;
@@ -105,6 +112,15 @@ impl Configured {
 impl Running {
     pub(super) fn bus(&self) -> &Arc<dyn Bus> {
         &self.process.bus
+    }
+
+    pub(super) fn state(&self) -> &Arc<dyn State> {
+        &self.process.state
+    }
+
+    /// Where it answers HTTP.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.process.addr
     }
 
     async fn ready(&self) -> anyhow::Result<()> {

@@ -63,8 +63,17 @@ pub(super) fn reset_peak() {
 
 /// The most memory that was resident since the last reset; `None` where the kernel does not say.
 pub(super) fn peak_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+/// The memory that is resident now; `None` where the kernel does not say.
+pub(super) fn resident_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
@@ -82,5 +91,6 @@ mod tests {
         }
         assert!(watch.passed() >= Duration::from_millis(1));
         assert!(peak_bytes().is_some_and(|bytes| bytes > 1024 * 1024));
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1024 * 1024));
     }
 }
