@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chatbus_bus::{
-    Bus, BusError, BusErrorKind, BusStatus, Consumer, DeadLettering, Delivery, Group, Lag, MemoryBus, Message,
-    Publish, Receipt, Record, Records, Scan, Settlement, Settler, Stored, Subscription, Waiting,
+    Bus, BusError, BusErrorKind, BusStatus, Consumer, DeadLettering, Delivery, Group, Lag, MemoryBus,
+    Message, Publish, Receipt, Record, Records, Scan, Settlement, Settler, Stored, Subscription, Waiting,
 };
 use chatbus_event::{Family, Topic};
 use tokio::sync::{Notify, oneshot, watch};

@@ -8,8 +8,8 @@ use chatbus_event::names;
 use serde_json::Value;
 
 use crate::plan::{DELTA, Plan, Planned, SOCKET};
-use crate::wrong::Wrong;
 use crate::platform::Said;
+use crate::wrong::Wrong;
 
 /// What was seen of a run.
 pub(crate) struct Evidence {
@@ -115,7 +115,10 @@ fn letters(seen: &Evidence, outcomes: &BTreeMap<String, Outcome>, wrong: &mut Ve
     for (name, outcome) in outcomes {
         let letters = lettered.remove(outcome.delivery.as_str()).unwrap_or(0);
         if letters != usize::from(outcome.status == "FAILED") {
-            wrong.push(Wrong::Letters(format!("{name} is {} {} and has {letters} dead letters", outcome.status, outcome.code)));
+            wrong.push(Wrong::Letters(format!(
+                "{name} is {} {} and has {letters} dead letters",
+                outcome.status, outcome.code
+            )));
         }
     }
     for delivery in lettered.keys() {
@@ -127,13 +130,22 @@ fn audience(event: &Planned, said: &[&Said], wrong: &mut Vec<Wrong>) {
     for said in said {
         let heard = (said.platform, said.target.clone());
         if event.audience.as_ref() != Some(&heard) {
-            wrong.push(Wrong::Audience(format!("{} was heard at {heard:?}, not {:?}", event.name, event.audience)));
+            wrong.push(Wrong::Audience(format!(
+                "{} was heard at {heard:?}, not {:?}",
+                event.name, event.audience
+            )));
         }
     }
 }
 
 /// Each time it is said once more must come from a fault of the instance that had said it.
-fn repeats(event: &Planned, said: &[&Said], seen: &Evidence, outcome: Option<&Outcome>, wrong: &mut Vec<Wrong>) {
+fn repeats(
+    event: &Planned,
+    said: &[&Said],
+    seen: &Evidence,
+    outcome: Option<&Outcome>,
+    wrong: &mut Vec<Wrong>,
+) {
     let recorded = outcome.map(|outcome| {
         // The servers' clock is true time.
         let millis = u64::try_from(outcome.at - 1_735_689_600_000).unwrap_or(0);
@@ -141,13 +153,19 @@ fn repeats(event: &Planned, said: &[&Said], seen: &Evidence, outcome: Option<&Ou
     });
     for (n, again) in said.iter().enumerate() {
         if again.past_duplicate {
-            wrong.push(Wrong::Repeated(format!("{} was said once more although the platform called it a duplicate", event.name)));
+            wrong.push(Wrong::Repeated(format!(
+                "{} was said once more although the platform called it a duplicate",
+                event.name
+            )));
         }
         // A user who is connected to several gateways hears it at each.
         let is_same = |before: &&&Said| again.platform != SOCKET || before.instance == again.instance;
         let Some(before) = said.iter().take(n).rev().find(is_same) else { continue };
         if again.platform == DELTA {
-            wrong.push(Wrong::Repeated(format!("{} was said twice on the platform that has a key", event.name)));
+            wrong.push(Wrong::Repeated(format!(
+                "{} was said twice on the platform that has a key",
+                event.name
+            )));
         }
         let until = recorded.map_or(again.at, |recorded| again.at.min(recorded + PROMPT));
         // Who died after the record was there left it for the next to find.
@@ -178,7 +196,15 @@ fn truth(event: &Planned, said: &[&Said], outcome: &Outcome, seen: &Evidence, wr
         ("FAILED", Some(first)) if outcome.code != "unverified" => {
             // Whoever said it may not have been able to tell.
             let published = seen.published.get(&event.name).copied().unwrap_or(first.at);
-            if !said.iter().any(|said| is_excused(seen, said.instance, published.max(said.at), said.at + Duration::from_secs(120), true)) {
+            if !said.iter().any(|said| {
+                is_excused(
+                    seen,
+                    said.instance,
+                    published.max(said.at),
+                    said.at + Duration::from_secs(120),
+                    true,
+                )
+            }) {
                 wrong.push(Wrong::Untrue(format!("{} is FAILED {} and was said", event.name, outcome.code)));
             }
         }
@@ -203,11 +229,17 @@ fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<Wrong>) {
             if !is_pair || said <= said_too {
                 continue;
             }
-            let is_calm = !seen.harms.iter().any(|harm| harm.from <= *said && harm.to + Duration::from_secs(30) >= *published);
+            let is_calm = !seen
+                .harms
+                .iter()
+                .any(|harm| harm.from <= *said && harm.to + Duration::from_secs(30) >= *published);
             let no_moves = one.audience.as_ref().is_some_and(|(platform, _)| *platform != SOCKET);
             let settled_in = *published > seen.start + Duration::from_secs(25);
             if is_calm && no_moves && settled_in {
-                wrong.push(Wrong::Order(format!("{} was said before {}, which came first", other.name, one.name)));
+                wrong.push(Wrong::Order(format!(
+                    "{} was said before {}, which came first",
+                    other.name, one.name
+                )));
             }
         }
     }

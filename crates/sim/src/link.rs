@@ -114,7 +114,8 @@ impl Link {
 
     fn fate(&self, flaky: u64, slow_ms: u64) -> Fate {
         self.draw(|rng| {
-            let mut part = || if slow_ms > 0 && rng.chance(30) { rng.millis(0, slow_ms) } else { Duration::ZERO };
+            let mut part =
+                || if slow_ms > 0 && rng.chance(30) { rng.millis(0, slow_ms) } else { Duration::ZERO };
             let (held_back, before, after) = (part(), part(), part());
             let fails = flaky > 0 && rng.chance(flaky);
             let done = !fails || rng.chance(50);

@@ -51,7 +51,8 @@ fn main() -> ExitCode {
             }
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut failed: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect();
+        let mut failed: Vec<_> =
+            threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect();
         failed.sort();
         failed
     });

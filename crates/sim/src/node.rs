@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chatbus_bus::{Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::Sink;
 use chatbus_delivery::{
-    Applicant, ClusterView, Ended, Engine, EngineConfig, Ledger, Membership, Platform, PlatformTable, Process,
-    Reach as Audience, Role, Takeover,
+    Applicant, ClusterView, Ended, Engine, EngineConfig, Ledger, Membership, Platform, PlatformTable,
+    Process, Reach as Audience, Role, Takeover,
 };
 use chatbus_event::{Clock, InstanceId};
 use chatbus_runtime::{Backoff, CancellationToken, Runtime};
@@ -97,8 +97,12 @@ impl Node {
             stop: stop.clone(),
         };
         let letters = Arc::new(EventDeadLetters::new(self.plan.name.clone(), runtime.clone()));
-        let inner =
-            Arc::new(MemoryBus::new(&around.store, MemoryConfig::default(), letters.clone(), around.server.clone()));
+        let inner = Arc::new(MemoryBus::new(
+            &around.store,
+            MemoryConfig::default(),
+            letters.clone(),
+            around.server.clone(),
+        ));
         let (bus, client, network) = SimBus::new(inner, self.link.clone(), control.clone(), letters.clone());
         let bus: Arc<dyn Bus> = Arc::new(bus);
         letters.attach(&bus);
@@ -187,7 +191,8 @@ impl Parts {
             let applicant = self.applicant(life.clone());
             let pid = self.pid;
             let is_over = move |there: &Process| there.pid == pid || (was_here && there.pid < pid);
-            let Some(membership) = applicant.join(Arc::new(view.clone()), self.reach.serves(), is_over).await else {
+            let Some(membership) = applicant.join(Arc::new(view.clone()), self.reach.serves(), is_over).await
+            else {
                 return;
             };
             was_here = true;
@@ -297,15 +302,22 @@ impl Presence {
         }
     }
 
-    async fn write(&self, epoch: &Arc<str>, written: &Mutex<std::collections::BTreeMap<&'static str, Arc<str>>>) {
+    async fn write(
+        &self,
+        epoch: &Arc<str>,
+        written: &Mutex<std::collections::BTreeMap<&'static str, Arc<str>>>,
+    ) {
         let lock = || written.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut backoff = Backoff::new(std::time::Duration::from_millis(50), std::time::Duration::from_secs(1));
+        let mut backoff =
+            Backoff::new(std::time::Duration::from_millis(50), std::time::Duration::from_secs(1));
         loop {
             let there = self.reach.users();
             let wrong = {
                 let written = lock();
-                let missing = there.iter().find(|user| written.get(*user) != Some(epoch)).map(|user| (*user, true));
-                missing.or_else(|| written.keys().find(|user| !there.contains(user)).map(|user| (*user, false)))
+                let missing =
+                    there.iter().find(|user| written.get(*user) != Some(epoch)).map(|user| (*user, true));
+                missing
+                    .or_else(|| written.keys().find(|user| !there.contains(user)).map(|user| (*user, false)))
             };
             let Some((user, is_here)) = wrong else { return };
             let Ok(key) = Key::parse(&format!("{}.{}", Key::hex(user), self.instance)) else { return };

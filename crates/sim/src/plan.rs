@@ -95,6 +95,8 @@ pub(crate) enum What {
     Freeze { lasts: Duration },
     /// It is cut off from the bus, the state or both.
     Cut { bus: bool, state: bool, lasts: Duration },
+    /// The servers are out of reach, for all.
+    Outage { lasts: Duration },
     /// Operations fail, or their answers do.
     Flaky { bus: u64, state: u64, lasts: Duration },
     /// Everything is under way for up to so long.
@@ -138,7 +140,14 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for instance in &self.instances {
-            writeln!(f, "  {} {} {:?} {:?}", instance.name, instance.role.as_str(), instance.channels, instance.skew)?;
+            writeln!(
+                f,
+                "  {} {} {:?} {:?}",
+                instance.name,
+                instance.role.as_str(),
+                instance.channels,
+                instance.skew
+            )?;
         }
         for moved in &self.moves {
             let name = self.instances.get(moved.instance).map_or("", |instance| &instance.name);
@@ -163,7 +172,8 @@ fn instances(rng: &mut Rng) -> Vec<Instance> {
             let mut channels = Vec::new();
             if role == Role::IngressEgress {
                 for platform in [BROOK, DELTA] {
-                    channels.extend(CHANNELS.into_iter().filter(|_| rng.chance(60)).map(|name| (platform, name)));
+                    channels
+                        .extend(CHANNELS.into_iter().filter(|_| rng.chance(60)).map(|name| (platform, name)));
                 }
             }
             let wall_ms = i64::try_from(rng.between(0, 4_000)).unwrap_or(0) - 2_000;
@@ -174,8 +184,9 @@ fn instances(rng: &mut Rng) -> Vec<Instance> {
 }
 
 fn moves(rng: &mut Rng, instances: &[Instance]) -> Vec<Move> {
-    let gateways: Vec<usize> =
-        (0..instances.len()).filter(|at| instances.get(*at).is_some_and(|i| i.role == Role::ApiGateway)).collect();
+    let gateways: Vec<usize> = (0..instances.len())
+        .filter(|at| instances.get(*at).is_some_and(|i| i.role == Role::ApiGateway))
+        .collect();
     let mut moves = Vec::new();
     if gateways.is_empty() {
         return moves;
@@ -213,8 +224,10 @@ fn event(rng: &mut Rng, n: u64, instances: &[Instance]) -> Planned {
     };
     let deadline = if rng.chance(25) { Some(rng.between(500, 20_000)) } else { None };
     let mut event = Draft { name: &name, deadline, ..Draft::default() };
-    let channel = |rng: &mut Rng| if rng.chance(8) { NOWHERE } else { rng.pick(&CHANNELS).copied().unwrap_or(NOWHERE) };
-    let user = |rng: &mut Rng| if rng.chance(10) { ABSENT } else { rng.pick(&USERS).copied().unwrap_or(ABSENT) };
+    let channel =
+        |rng: &mut Rng| if rng.chance(8) { NOWHERE } else { rng.pick(&CHANNELS).copied().unwrap_or(NOWHERE) };
+    let user =
+        |rng: &mut Rng| if rng.chance(10) { ABSENT } else { rng.pick(&USERS).copied().unwrap_or(ABSENT) };
     let audience = match rng.below(100) {
         0..45 => {
             let platform = if rng.chance(65) { BROOK } else { DELTA };
@@ -222,7 +235,8 @@ fn event(rng: &mut Rng, n: u64, instances: &[Instance]) -> Planned {
             (event.destination, event.channel) = (platform, channel);
             if rng.chance(30) {
                 // Where it comes from decides.
-                (event.destination, event.source) = ("", if platform == BROOK { "ingress.brook" } else { "ingress.delta" });
+                (event.destination, event.source) =
+                    ("", if platform == BROOK { "ingress.brook" } else { "ingress.delta" });
             }
             Some((platform, channel.to_owned()))
         }
@@ -379,7 +393,8 @@ fn faults(rng: &mut Rng, instances: &[Instance]) -> Vec<Fault> {
                 30..45 => What::Freeze { lasts },
                 45..52 => What::Cut { bus: true, state: false, lasts },
                 52..59 => What::Cut { bus: false, state: true, lasts },
-                59..68 => What::Cut { bus: true, state: true, lasts },
+                59..65 => What::Cut { bus: true, state: true, lasts },
+                65..68 => What::Outage { lasts },
                 68..76 => What::Flaky { bus: rng.between(5, 50), state: rng.between(0, 40), lasts },
                 76..86 => What::Slow { most: rng.millis(5, 3_000), lasts },
                 86..93 => What::Repeats { percent: rng.between(10, 60), lasts },

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatbus_state::{Change, Changes, Entry, Expected, Key, Revision, Space, State, StateError, StateErrorKind};
+use chatbus_state::{
+    Change, Changes, Entry, Expected, Key, Revision, Space, State, StateError, StateErrorKind,
+};
 use tokio::sync::watch;
 
 use crate::clock::now;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatbus_bus::{
-    Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore, Message, Publish as _, Record, Scan, ScanFrom, ScanTopics,
+    Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore, Message, Publish as _, Record, Scan,
+    ScanFrom, ScanTopics,
 };
 use chatbus_delivery::{EngineConfig, Role};
 use chatbus_event::{Attributes, Family, MessageId, Topic, names};
@@ -48,8 +49,14 @@ enum Action {
     Fault(usize),
     /// The end of one, by its place in the plan.
     Over(usize),
-    Start { instance: usize, known_over: bool },
-    Again { instance: usize, user: &'static str },
+    Start {
+        instance: usize,
+        known_over: bool,
+    },
+    Again {
+        instance: usize,
+        user: &'static str,
+    },
     TakeBack(usize),
 }
 
@@ -79,6 +86,8 @@ struct ServerSpawner;
 
 /// The longest that anything may take after everything is well again.
 const PATIENCE: Duration = Duration::from_secs(400);
+/// How long it may take until something cut off is asked again.
+const AFTER_CUT: Duration = Duration::from_secs(3);
 /// How long a world is watched after its last outcome, for one too many.
 const WATCHED: Duration = Duration::from_secs(20);
 
@@ -97,9 +106,12 @@ pub fn run(plan: &Plan, listens: bool, configure: impl Fn(&mut EngineConfig) + S
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match runtime {
         Ok(runtime) => runtime.block_on(async { World::new(plan, listens, Arc::new(configure)).run().await }),
-        Err(error) => {
-            Ran { wrong: vec![Wrong::Unsettled(format!("no executor: {error}"))], trace: String::new(), struck: 0, said: 0 }
-        }
+        Err(error) => Ran {
+            wrong: vec![Wrong::Unsettled(format!("no executor: {error}"))],
+            trace: String::new(),
+            struck: 0,
+            said: 0,
+        },
     }
 }
 
@@ -124,20 +136,25 @@ impl<'a> World<'a> {
         for event in &plan.events {
             platforms.answers(&event.name, event.answer);
         }
-        let nodes: Vec<Node> = plan.instances.iter().enumerate().map(|(at, instance)| Node {
-            plan: instance.clone(),
-            at,
-            link: Arc::new(Link::new(
-                &instance.name,
-                trace.clone(),
-                SharedRng::new(plan.seed, 100 + at as u64),
-                states.open(),
-            )),
-            reach: Arc::new(Reach::new(instance.channels.clone())),
-            clock: Arc::new(SimClock::new(start, instance.skew)),
-            life: None,
-            lives: 0,
-        }).collect();
+        let nodes: Vec<Node> = plan
+            .instances
+            .iter()
+            .enumerate()
+            .map(|(at, instance)| Node {
+                plan: instance.clone(),
+                at,
+                link: Arc::new(Link::new(
+                    &instance.name,
+                    trace.clone(),
+                    SharedRng::new(plan.seed, 100 + at as u64),
+                    states.open(),
+                )),
+                reach: Arc::new(Reach::new(instance.channels.clone())),
+                clock: Arc::new(SimClock::new(start, instance.skew)),
+                life: None,
+                lives: 0,
+            })
+            .collect();
         let (ends, ended) = mpsc::channel(64);
         let around = Around { store, server, platforms, metrics: Metrics::new(), seed: plan.seed, configure };
         let mut world = Self {
@@ -277,7 +294,11 @@ impl<'a> World<'a> {
         if let Some(id) = &event.delivery_id {
             attributes.set(names::DELIVERY_ID, id);
         }
-        let message = Message::new(MessageId::new(&format!("m-{}", event.name)), attributes, Bytes::from(event.body.clone()));
+        let message = Message::new(
+            MessageId::new(&format!("m-{}", event.name)),
+            attributes,
+            Bytes::from(event.body.clone()),
+        );
         self.trace.say("world", || format!("publishes {} on {topic}: {}", event.name, event.body));
         let _ = self.bus.publish(&topic, message).await;
         self.published.entry(event.name.clone()).or_insert_with(now);
@@ -317,6 +338,20 @@ impl<'a> World<'a> {
                     node.link.state.set_connected(false);
                 }
                 (lasting, harm) = (Some(lasts), Some(HarmKind::Cut));
+            }
+            What::Outage { lasts } => {
+                for node in &self.nodes {
+                    node.link.set_bus(false);
+                    node.link.state.set_connected(false);
+                    let harm = Harm {
+                        instance: node.at,
+                        from: now(),
+                        to: now() + lasts + AFTER_CUT,
+                        kind: HarmKind::Cut,
+                    };
+                    self.harms.push(harm);
+                }
+                lasting = Some(lasts);
             }
             What::Flaky { bus, state, lasts } => {
                 let mut weather = node.link.weather();
@@ -363,6 +398,12 @@ impl<'a> World<'a> {
                 node.link.set_bus(true);
                 node.link.state.set_connected(true);
             }
+            What::Outage { .. } => {
+                for node in &self.nodes {
+                    node.link.set_bus(true);
+                    node.link.state.set_connected(true);
+                }
+            }
             What::Disconnected { platform, .. } => node.reach.set_lost(platform, None),
             What::Flaky { .. } | What::Slow { .. } | What::Repeats { .. } => {
                 *node.link.weather() = Weather::default();
@@ -370,7 +411,8 @@ impl<'a> World<'a> {
             What::Crash { .. } | What::Stop { .. } => {}
         }
         if let Some(harm) = self.lasting.remove(&n).and_then(|at| self.harms.get_mut(at)) {
-            harm.to = now();
+            // A lease that was not renewed while cut off may be lost a little later.
+            harm.to = now() + if harm.kind == HarmKind::Cut { AFTER_CUT } else { Duration::ZERO };
         }
     }
 

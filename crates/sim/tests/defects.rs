@@ -8,7 +8,10 @@ use chatbus_sim::{Plan, Wrong, run};
 const SEEDS: u64 = 2_000;
 
 /// Runs seeds until one shows the mistake by what it must show.
-fn is_caught(configure: impl Fn(&mut EngineConfig) + Clone + Send + Sync + 'static, shows: fn(&Wrong) -> bool) {
+fn is_caught(
+    configure: impl Fn(&mut EngineConfig) + Clone + Send + Sync + 'static,
+    shows: fn(&Wrong) -> bool,
+) {
     let (next, found) = (AtomicU64::new(0), AtomicBool::new(false));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

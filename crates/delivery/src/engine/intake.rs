@@ -11,7 +11,7 @@ use super::work::{Loaded, Place, Work};
 use super::{Engine, GENERIC};
 use crate::decide::Ending;
 use crate::facts::Facts;
-use crate::lanes::{Conversation, Key, WorkId};
+use crate::lanes::{Key, WorkId};
 use crate::outcomes;
 use crate::resolve::{Destination, Refusal, resolve};
 use crate::ticket::{Ticket, delivery_id, moves_of, name_of};
@@ -108,11 +108,9 @@ impl Engine {
         }
         let Some(Destination { platform, target, sink, also }) = destination else { return };
         let conversation = self.lanes.open(Key { platform, target }, sink, also);
-        // One thing is in flight in a conversation, so only its first may have been said.
-        let is_first = self.lanes.get(conversation).is_some_and(Conversation::is_idle);
         if let Some(work) = self.works.get_mut(work) {
             work.conversation = Some(conversation);
-            work.may_have_been_sent = work.ticket.may_have_been_sent || (is_first && delivered_before);
+            work.may_have_been_sent = work.ticket.may_have_been_sent || delivered_before;
         }
         self.lanes.join(conversation, order, work, false);
         self.deadlines.insert((deadline, work));

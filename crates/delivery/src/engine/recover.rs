@@ -13,7 +13,7 @@ use super::work::{Place, Work};
 use super::{Engine, EngineState, GENERIC, OWN, Shared};
 use crate::decide::Ending;
 use crate::defects::Defect;
-use crate::lanes::{Conversation, Key, WorkId};
+use crate::lanes::{Key, WorkId};
 use crate::outcomes::{self, Known};
 use crate::resolve::Destination;
 use crate::ticket::Ticket;
@@ -171,11 +171,10 @@ impl Engine {
             Err(ending) => self.finish(work, ending),
             Ok(Destination { platform, target, sink, also }) => {
                 let at = self.lanes.open(Key { platform, target }, sink, also);
-                // One thing is in flight in a conversation, so only its first may have been said.
-                let is_head = self.lanes.get(at).is_some_and(Conversation::is_idle);
                 if let Some(work) = self.works.get_mut(work) {
                     work.conversation = Some(at);
-                    work.may_have_been_sent = work.ticket.may_have_been_sent || is_head;
+                    // More than the first may have been: the outcomes of those before it may have been lost.
+                    work.may_have_been_sent = true;
                 }
                 self.lanes.join(at, order, work, true);
                 self.deadlines.insert((timing.deadline, work));
