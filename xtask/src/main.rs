@@ -4,6 +4,7 @@ mod coverage;
 mod docs;
 mod layers;
 mod rust;
+mod sim;
 mod soak;
 mod workspace;
 
@@ -34,6 +35,15 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Run the egress engine through simulated faults
+    Sim {
+        /// How many seeds
+        #[arg(long, default_value_t = 2_000)]
+        seeds: u64,
+        /// The first
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Measure line coverage and hold it against the floors
     Coverage,
 }
@@ -44,6 +54,7 @@ fn main() -> ExitCode {
         Task::Layers => layers::run(),
         Task::Docs { check } => docs::run(check),
         Task::Soak { only } => soak::run(only.as_deref()),
+        Task::Sim { seeds, from } => sim::run(seeds, from),
         Task::Coverage => coverage::run(),
     };
     match done {
