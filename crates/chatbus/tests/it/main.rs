@@ -14,8 +14,11 @@
 mod corpus;
 mod demo;
 mod egress;
+mod faults;
 mod freeze;
+mod gateway;
 mod harness;
+mod instances;
 mod kills;
 mod malformed;
 mod ops;

@@ -21,6 +21,7 @@ use super::wait::{SHORT, eventually};
 pub(crate) struct Chatbus {
     folder: Arc<TempDir>,
     settings: BTreeMap<String, String>,
+    roles: Vec<&'static str>,
     started: AtomicU32,
 }
 
@@ -79,12 +80,18 @@ impl Chatbus {
         let settings = [("PORT", "0"), ("LOG_FORMAT", "json")];
         let settings =
             settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { folder: Arc::new(folder), settings, started: AtomicU32::new(0) }
+        Self { folder: Arc::new(folder), settings, roles: Vec::new(), started: AtomicU32::new(0) }
     }
 
     /// With a setting.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Only this role, and others named so.
+    pub(crate) fn role(mut self, role: &'static str) -> Self {
+        self.roles.push(role);
         self
     }
 
@@ -132,7 +139,8 @@ impl Chatbus {
         let n = self.started.fetch_add(1, Ordering::Relaxed);
         let (log, errors) =
             (self.folder().join(format!("serve-{n}.log")), self.folder().join(format!("serve-{n}.err")));
-        let mut child = command(&["serve"], self.pairs(), self.folder())
+        let arguments: Vec<&str> = ["serve"].into_iter().chain(self.roles.iter().copied()).collect();
+        let mut child = command(&arguments, self.pairs(), self.folder())
             .stdin(Stdio::null())
             .stdout(File::create(&log).unwrap())
             .stderr(File::create(&errors).unwrap())

@@ -1,0 +1,313 @@
+//! Many events, many instances, and everything that can happen to a process: each event has one outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chatbus_event::Clock as _;
+use futures::future::join_all;
+use futures::join;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Cluster, LONG, Moments, Publisher, Relay, WsClient, chat_event, eventually, now, scale, settled_records,
+};
+
+const SPEAKERS: [&str; 3] = ["speaker-0", "speaker-1", "speaker-2"];
+const GATEWAYS: [&str; 3] = ["gateway-0", "gateway-1", "gateway-2"];
+const USERS: usize = 300;
+const CHANNELS: usize = 100;
+/// Longer than a lease.
+const FROZEN: Duration = Duration::from_secs(17);
+/// So short that the test need not wait a minute for what fails.
+const DEADLINE_MS: u64 = 40_000;
+
+/// How long before a fault something may have been sent whose outcome the bus did not have yet.
+const BEFORE_MS: i64 = 1_500;
+/// What a killed process gave the kernel is read a moment later.
+const AFTER_MS: i64 = 500;
+/// After it is back, clients of nats-server need a moment to be so, too.
+const NATS_AFTER_MS: i64 = 5_000;
+
+/// Something that was done to a process.
+#[derive(Debug, Clone)]
+struct Fault {
+    what: &'static str,
+    instance: String,
+    from: i64,
+    to: i64,
+}
+
+/// One time something was sent, by whom.
+#[derive(Debug, Clone)]
+struct Send {
+    at: i64,
+    instance: String,
+}
+
+/// What users heard: text, and each time.
+type Heard = Mutex<BTreeMap<String, Vec<Send>>>;
+/// Where each gateway answers now.
+type Urls = Mutex<BTreeMap<String, String>>;
+
+fn millis() -> i64 {
+    chatbus_runtime::SystemClock.now().as_millis()
+}
+
+// === impl Fault ===
+
+impl Fault {
+    fn at(what: &'static str, instance: &str) -> Self {
+        let now = millis();
+        let fault = Self { what, instance: instance.to_owned(), from: now, to: now };
+        println!("{now}: {what} {instance}");
+        fault
+    }
+
+    /// Whether it can be why something was sent again that this instance had sent.
+    fn explains(&self, first: &Send, again: &Send) -> bool {
+        let is_its = self.instance == first.instance || self.what == "nats-server";
+        is_its && first.at >= self.from - BEFORE_MS && first.at <= self.to + AFTER_MS && again.at >= self.from
+    }
+}
+
+/// A user who wants to be connected, wherever that goes.
+async fn live(n: usize, token: &str, urls: &Urls, heard: &Heard) {
+    for turn in n.. {
+        let name = GATEWAYS[turn % GATEWAYS.len()];
+        let url = urls.lock().unwrap().get(name).cloned();
+        let opened = match &url {
+            // A frozen one accepts, and says nothing.
+            Some(url) => tokio::time::timeout(Duration::from_secs(3), WsClient::connect(url, token)).await,
+            None => continue,
+        };
+        let Ok(Ok(mut client)) = opened else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        while let Ok(frame) = client.next().await {
+            if frame["type"] == "chat.message.received" {
+                let text = frame["payload"]["text"].as_str().unwrap().to_owned();
+                let send = Send { at: millis(), instance: name.to_owned() };
+                heard.lock().unwrap().entry(text).or_default().push(send);
+            }
+        }
+    }
+}
+
+/// Event `n`: its topic, and itself.
+fn event(n: usize) -> (String, Value) {
+    let id = format!("event-{n}");
+    if n.is_multiple_of(10) {
+        let turn = n / 10;
+        let event = chat_event(&id, &format!("#channel{}", turn % CHANNELS), &id);
+        let topic = match turn % 2 {
+            0 => "internal.egress.v1".to_owned(),
+            _ => format!("internal.egress.v1.{}", SPEAKERS[turn / 2 % SPEAKERS.len()]),
+        };
+        return (topic, event);
+    }
+    let event = json!({
+        "type": "chat.message.v1", "source": "test", "userId": format!("user-{}", n % USERS), "correlationId": id,
+        "egress": { "destination": "websocket" }, "payload": { "text": id },
+    });
+    let topic = match n % 3 {
+        0 => format!("internal.api.egress.v1.{}", GATEWAYS[n / 3 % GATEWAYS.len()]),
+        _ => "internal.egress.v1".to_owned(),
+    };
+    (topic, event)
+}
+
+async fn publish(publisher: &Publisher, ids: &[String], rate: u64) {
+    let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
+    for (n, id) in ids.iter().enumerate() {
+        tick.tick().await;
+        let (topic, event) = event(n);
+        publisher.deliver(&topic, id, &event).await;
+    }
+}
+
+/// Kills one, and starts it again under its name.
+async fn kill_and_restart(cluster: &mut Cluster, urls: &Urls, name: &str, faults: &mut Vec<Fault>) {
+    let mut running = cluster.running.remove(name).unwrap();
+    let pid = running.pid;
+    faults.push(Fault::at("kill", name));
+    running.kill().await;
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "{pid} is gone");
+    let running = cluster.chatbuses[name].ready().await;
+    assert_ne!(running.pid, pid);
+    if let Some(url) = urls.lock().unwrap().get_mut(name) {
+        url.clone_from(&running.url);
+    }
+    cluster.running.insert(name.to_owned(), running);
+}
+
+fn losses(cluster: &Cluster, name: &str) -> usize {
+    cluster.running[name].log_lines().iter().filter(|line| line["event"] == "egress.lease_lost").count()
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.starts_with('T')
+}
+
+/// One of each, while others are killed.
+async fn round(cluster: &mut Cluster, urls: &Urls, moments: &Moments, faults: &mut Vec<Fault>) {
+    let pick = |n: usize| usize::try_from(moments.between(0, n as u64 - 1).as_millis()).unwrap();
+    let frozen = [SPEAKERS[pick(3)], GATEWAYS[pick(3)]];
+    let others: Vec<&str> =
+        SPEAKERS.into_iter().chain(GATEWAYS).filter(|name| !frozen.contains(name)).collect();
+    tokio::time::sleep(moments.between(500, 2_000)).await;
+    let (began, first) = (now(), faults.len());
+    let lost: Vec<usize> = frozen.iter().map(|name| losses(cluster, name)).collect();
+    for name in frozen {
+        cluster.running[name].signal(Signal::SIGSTOP);
+        faults.push(Fault::at("freeze", name));
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(moments.between(500, 2_500)).await;
+        kill_and_restart(cluster, urls, others[pick(others.len())], faults).await;
+    }
+    tokio::time::sleep_until((began + FROZEN).into()).await;
+    for (at, name) in frozen.into_iter().enumerate() {
+        assert!(is_stopped(cluster.running[name].pid), "{name} was frozen all the time");
+        cluster.running[name].signal(Signal::SIGCONT);
+        faults[first + at].to = millis();
+    }
+    for (name, before) in frozen.into_iter().zip(lost) {
+        eventually("it noticed", LONG, async || match losses(cluster, name) {
+            now if now > before => Ok(()),
+            _ => Err(format!("{name} did not lose its lease")),
+        })
+        .await;
+        cluster.running[name].until_ready().await;
+    }
+    tokio::time::sleep(moments.between(0, 1_000)).await;
+    let pid = cluster.nats.pid().unwrap();
+    let mut fault = Fault::at("nats-server", "nats-server");
+    cluster.nats.kill();
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "nats-server {pid} is gone");
+    tokio::time::sleep(moments.between(500, 2_000)).await;
+    cluster.nats.restart().await;
+    assert_ne!(cluster.nats.pid().unwrap(), pid);
+    fault.to = millis() + NATS_AFTER_MS;
+    faults.push(fault);
+    tokio::time::sleep(moments.between(500, 2_000)).await;
+    let all: Vec<&str> = SPEAKERS.into_iter().chain(GATEWAYS).collect();
+    kill_and_restart(cluster, urls, all[pick(all.len())], faults).await;
+}
+
+/// Every send beyond the first of a delivery must be explained by a fault. Gives how many there were.
+fn explain(sends: &BTreeMap<String, Vec<Send>>, faults: &[Fault]) -> Result<usize, String> {
+    let (mut extra, mut wrong) = (0, Vec::new());
+    for (text, sends) in sends {
+        let mut sends = sends.clone();
+        sends.sort_by_key(|send| send.at);
+        for pair in sends.windows(2) {
+            extra += 1;
+            if !faults.iter().any(|fault| fault.explains(&pair[0], &pair[1])) {
+                wrong.push(format!("{text}: {pair:?}"));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        Ok(extra)
+    } else {
+        Err(format!("{} extra sends that no fault explains: {wrong:#?}", wrong.len()))
+    }
+}
+
+#[tokio::test]
+async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cut_off() {
+    let began = now();
+    let (events, rounds) = (scale(2_000_usize, 20_000), scale(1_usize, 6));
+    let rate = scale(60, 100);
+    let channels = (0..CHANNELS).map(|n| format!("channel{n}")).collect::<Vec<_>>().join(",");
+    let moments = Moments::new();
+    let mut cluster = Cluster::new().await;
+    for name in SPEAKERS {
+        cluster.speaker_with(name, &channels, "EGRESS_DEADLINE_MS", &DEADLINE_MS.to_string()).await;
+    }
+    for name in GATEWAYS {
+        cluster.gateway_with(name, "EGRESS_DEADLINE_MS", &DEADLINE_MS.to_string()).await;
+    }
+    let mut tokens = Vec::new();
+    for n in 0..USERS {
+        tokens.push(cluster.token(GATEWAYS[0], &format!("user-{n}")).await);
+    }
+    let urls =
+        Urls::new(GATEWAYS.iter().map(|name| ((*name).to_owned(), cluster.url(name).to_owned())).collect());
+    let heard = Heard::default();
+    println!("ready to begin after {:?}", now() - began);
+
+    let ids: Vec<String> = (0..events).map(|n| format!("event-{n}")).collect();
+    let publisher = cluster.publisher.clone();
+    let mut faults = Vec::new();
+    let work = async {
+        let strike = async {
+            for _ in 0..rounds {
+                round(&mut cluster, &urls, &moments, &mut faults).await;
+            }
+        };
+        join!(publish(&publisher, &ids, rate), strike);
+        println!("all is published after {:?}", now() - began);
+        cluster.outcomes(&ids).await
+    };
+    let users = join_all(tokens.iter().enumerate().map(|(n, token)| live(n, token, &urls, &heard)));
+    let outcomes = tokio::select! {
+        outcomes = work => outcomes,
+        _ = users => panic!("a user never rests"),
+    };
+    println!("all have ended after {:?}", now() - began);
+
+    assert_eq!(faults.len(), rounds * 7, "every fault hit: {faults:?}");
+    let failed: BTreeSet<&String> =
+        outcomes.iter().filter(|(_, outcome)| outcome["status"] == "FAILED").map(|(id, _)| id).collect();
+    let letters = settled_records(&cluster.nats.url(), "chatbus-deadletter", |records| {
+        if records.len() >= failed.len() {
+            Ok(())
+        } else {
+            Err(format!("{} of {}", records.len(), failed.len()))
+        }
+    })
+    .await;
+    let mut lettered = BTreeSet::new();
+    for letter in &letters {
+        let id = letter["attributes"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("deliveryId"));
+        assert!(
+            lettered.insert(id.unwrap().1.as_str().unwrap().to_owned()),
+            "a second dead letter: {letter}"
+        );
+    }
+    assert!(failed.iter().copied().eq(&lettered), "FAILED {failed:?}, dead letters {lettered:?}");
+
+    let mut said: BTreeMap<String, Vec<Send>> = BTreeMap::new();
+    for sent in cluster.sandbox.sent().await {
+        let at = chatbus_event::Timestamp::parse(sent["at"].as_str().unwrap()).unwrap().as_millis();
+        let send = Send { at, instance: Relay::owner(&cluster.owners, &sent) };
+        said.entry(sent["text"].as_str().unwrap().to_owned()).or_default().push(send);
+    }
+    let heard = heard.into_inner().unwrap();
+    let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unseen = Vec::new();
+    for (id, outcome) in &outcomes {
+        let (status, code) = (&outcome["status"], &outcome["error"]["code"]);
+        let shown = [status, code].into_iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+        *statuses.entry(shown).or_default() += 1;
+        if status == "SENT" && !said.contains_key(id) && !heard.contains_key(id) {
+            unseen.push(outcome);
+        }
+    }
+    println!("{statuses:?}");
+    let (in_chat, to_users) = (explain(&said, &faults), explain(&heard, &faults));
+    println!("said again in chat: {in_chat:?}; to users: {to_users:?}; SENT and never seen: {unseen:#?}");
+    assert!(in_chat.is_ok() && to_users.is_ok() && unseen.is_empty(), "{faults:#?}");
+    let good = statuses.get("SENT").copied().unwrap_or_default();
+    assert!(good * 10 >= events * 9, "most are said: {statuses:?}");
+    println!("{events} events, {} faults: each has one outcome; {:?}", faults.len(), now() - began);
+}
