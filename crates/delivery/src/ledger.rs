@@ -314,3 +314,25 @@ impl From<Told> for Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chatbus_state::MemoryStateStore;
+    use chatbus_testkit::test_runtime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_claim_stands_against_what_was_before_it_and_not_against_what_came_after() {
+        let runtime = test_runtime(1);
+        let store = MemoryStateStore::new(runtime.clock.clone());
+        let ledger = |me: &str| Ledger::new(store.open(), runtime.clone(), me);
+        let (a, b) = (ledger("a"), ledger("b"));
+        let ending = Ending::Sent { provider_message_id: None };
+        assert_eq!(b.claim("d", 0).await, Claim::Ours);
+        assert!(!a.decides("d", 0, &ending).await, "it was taken from a");
+        assert!(b.decides("d", 1, &ending).await, "b has it by that claim");
+        assert!(b.decides("d", 1, &ending).await, "asked again");
+        assert_eq!(a.claim("d", 1).await, Claim::Ended(ending));
+    }
+}

@@ -355,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_in_a_lane_again_after_a_takeover_is_no_repeat_of_its_first_wait() {
+        let first = record(Topic::egress(), &[]);
+        let ticket = |record: &Record| {
+            Ticket::of(delivery_id(record), record, None, &config(), at("2025-01-01T00:00:01Z"))
+        };
+        let lane = ticket(&first).lane_message(&first.message, 0);
+        assert_eq!(lane.id, ticket(&first).lane_message(&first.message, 0).id, "a repeat is");
+        let taken = Record { message: ticket(&first).taken_over(&lane), ..first.clone() };
+        assert_eq!((ticket(&taken).taken, ticket(&taken).may_have_been_sent), (1, true));
+        assert!(moves_of(&taken) > ticket(&first).moves());
+        assert_ne!(ticket(&taken).lane_message(&taken.message, 0).id, lane.id);
+        let forwarded = Record { message: ticket(&taken).forwarded(&taken.message), ..first };
+        assert!(ticket(&forwarded).may_have_been_sent && ticket(&forwarded).taken == 1);
+    }
+
+    #[test]
     fn a_lane_record_carries_the_whole_ticket() {
         let record = record(Topic::egress(), &[("hops", "2"), ("channel", "#a")]);
         let mut ticket =

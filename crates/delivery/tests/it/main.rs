@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cluster;
+mod found;
 mod nodes;
 mod outcomes;
 mod recovery;

@@ -166,7 +166,12 @@ impl World {
     }
 
     pub(crate) async fn in_lane(&self) -> usize {
-        self.records(ScanTopics::One(Topic::lane_of(&instance()))).await.len()
+        self.in_lane_of(instance().as_str()).await
+    }
+
+    pub(crate) async fn in_lane_of(&self, name: &str) -> usize {
+        let instance = InstanceId::parse(name).unwrap();
+        self.records(ScanTopics::One(Topic::lane_of(&instance))).await.len()
     }
 
     /// Deliveries that somebody holds, and messages nobody has settled, on the egress topics.
