@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chatbus_bus::{Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::Sink;
 use chatbus_delivery::{
-    Applicant, ClusterView, Ended, Engine, EngineConfig, Ledger, Membership, Platform, PlatformTable,
+    Applicant, ClusterView, Defect, Ended, Engine, EngineConfig, Ledger, Membership, Platform, PlatformTable,
     Process, Reach as Audience, Role, Takeover,
 };
 use chatbus_event::{Clock, InstanceId};
@@ -175,6 +175,7 @@ impl Parts {
             let (view, state, own) = (view.clone(), self.state.clone(), runtime.clone());
             runtime.spawn("view", async move { view.keep(state, own).await });
         }
+        let janitors = self.janitors(&leases);
         let epoch = watch::Sender::new(None);
         let life: Arc<str> = runtime.entropy.uuid().simple().to_string().into();
         if self.role == Role::ApiGateway {
@@ -198,8 +199,22 @@ impl Parts {
             was_here = true;
             self.link.say(|| "has its lease".to_owned());
             epoch.send_replace(Some(life.clone()));
-            self.serve(membership, &leases).await;
+            self.serve(membership, &janitors).await;
         }
+    }
+
+    /// The leases as the takeover sees them: as everybody does, but by mistake without the grace, where who
+    /// is late with one renewal is dead.
+    fn janitors(&self, leases: &LeaseView) -> LeaseView {
+        let mut config = EngineConfig::new(self.instance.clone());
+        (self.configure)(&mut config);
+        if config.defect != Some(Defect::NoGrace) {
+            return leases.clone();
+        }
+        let hasty = LeaseView::new(LeaseTimes::INSTANCE.renew, self.runtime.clock.clone());
+        let (view, state, own) = (hasty.clone(), self.state.clone(), self.runtime.clone());
+        self.runtime.spawn("hasty", async move { view.keep(state, own).await });
+        hasty
     }
 
     fn applicant(&self, epoch: Arc<str>) -> Applicant {
