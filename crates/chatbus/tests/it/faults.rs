@@ -9,6 +9,7 @@ use futures::future::join_all;
 use futures::join;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::harness::{
     Cluster, LONG, Moments, Publisher, Relay, WsClient, chat_event, eventually, now, scale, settled_records,
@@ -22,6 +23,12 @@ const CHANNELS: usize = 100;
 const FROZEN: Duration = Duration::from_secs(17);
 /// So short that the test need not wait a minute for what fails.
 const DEADLINE_MS: u64 = 40_000;
+
+const NATS: &str = "nats-server";
+/// Events that are published at once.
+const BURST: usize = 50;
+/// How long the platform takes to say that it took something.
+const VERDICT_MS: u64 = 150;
 
 /// How long before a fault something may have been sent whose outcome the bus did not have yet.
 const BEFORE_MS: i64 = 1_500;
@@ -67,7 +74,7 @@ impl Fault {
 
     /// Whether it can be why something was sent again that this instance had sent.
     fn explains(&self, first: &Send, again: &Send) -> bool {
-        let is_its = self.instance == first.instance || self.what == "nats-server";
+        let is_its = self.instance == first.instance || self.what == NATS;
         is_its && first.at >= self.from - BEFORE_MS && first.at <= self.to + AFTER_MS && again.at >= self.from
     }
 }
@@ -119,13 +126,26 @@ fn event(n: usize) -> (String, Value) {
     (topic, event)
 }
 
-async fn publish(publisher: &Publisher, ids: &[String], rate: u64) {
-    let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
-    for (n, id) in ids.iter().enumerate() {
+/// Publishes in bursts, and tells of each: a fault that strikes then finds much in hand.
+async fn publish(publisher: &Publisher, ids: &[String], every: Duration, bursts: &watch::Sender<usize>) {
+    let mut tick = tokio::time::interval(every);
+    for (at, burst) in ids.chunks(BURST).enumerate() {
         tick.tick().await;
-        let (topic, event) = event(n);
-        publisher.deliver(&topic, id, &event).await;
+        bursts.send_replace(at);
+        let all = burst.iter().enumerate().map(async |(n, id)| {
+            let (topic, event) = event(at * BURST + n);
+            publisher.deliver(&topic, id, &event).await;
+        });
+        join_all(all).await;
     }
+}
+
+/// The moment at which much is in hand.
+async fn in_a_burst(moments: &Moments, bursts: &mut watch::Receiver<usize>) {
+    bursts.mark_unchanged();
+    // None comes any more when a slow machine is behind.
+    let _ = tokio::time::timeout(Duration::from_secs(5), bursts.changed()).await;
+    tokio::time::sleep(moments.between(10, 250)).await;
 }
 
 /// Kills one, and starts it again under its name.
@@ -152,22 +172,43 @@ fn is_stopped(pid: u32) -> bool {
     stat.rsplit_once(") ").unwrap().1.starts_with('T')
 }
 
-/// One of each, while others are killed.
-async fn round(cluster: &mut Cluster, urls: &Urls, moments: &Moments, faults: &mut Vec<Fault>) {
+async fn cut_off(cluster: &Cluster, moments: &Moments, faults: &mut Vec<Fault>) {
+    let pid = cluster.nats.pid().unwrap();
+    let mut fault = Fault::at(NATS, NATS);
+    cluster.nats.kill();
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "nats-server {pid} is gone");
+    tokio::time::sleep(moments.between(500, 2_000)).await;
+    cluster.nats.restart().await;
+    assert_ne!(cluster.nats.pid().unwrap(), pid);
+    fault.to = millis() + NATS_AFTER_MS;
+    faults.push(fault);
+}
+
+/// Two frozen for longer than a lease; meanwhile others are killed, and nats-server; then anyone.
+async fn round(
+    cluster: &mut Cluster,
+    urls: &Urls,
+    moments: &Moments,
+    bursts: &mut watch::Receiver<usize>,
+    faults: &mut Vec<Fault>,
+) {
     let pick = |n: usize| usize::try_from(moments.between(0, n as u64 - 1).as_millis()).unwrap();
     let frozen = [SPEAKERS[pick(3)], GATEWAYS[pick(3)]];
-    let others: Vec<&str> =
-        SPEAKERS.into_iter().chain(GATEWAYS).filter(|name| !frozen.contains(name)).collect();
-    tokio::time::sleep(moments.between(500, 2_000)).await;
+    let all: Vec<&str> = SPEAKERS.into_iter().chain(GATEWAYS).collect();
+    let others: Vec<&str> = all.iter().copied().filter(|name| !frozen.contains(name)).collect();
+    in_a_burst(moments, bursts).await;
     let (began, first) = (now(), faults.len());
     let lost: Vec<usize> = frozen.iter().map(|name| losses(cluster, name)).collect();
     for name in frozen {
         cluster.running[name].signal(Signal::SIGSTOP);
         faults.push(Fault::at("freeze", name));
     }
-    for _ in 0..3 {
-        tokio::time::sleep(moments.between(500, 2_500)).await;
-        kill_and_restart(cluster, urls, others[pick(others.len())], faults).await;
+    for turn in 0..4 {
+        in_a_burst(moments, bursts).await;
+        match turn {
+            1 => cut_off(cluster, moments, faults).await,
+            _ => kill_and_restart(cluster, urls, others[pick(others.len())], faults).await,
+        }
     }
     tokio::time::sleep_until((began + FROZEN).into()).await;
     for (at, name) in frozen.into_iter().enumerate() {
@@ -181,22 +222,18 @@ async fn round(cluster: &mut Cluster, urls: &Urls, moments: &Moments, faults: &m
             _ => Err(format!("{name} did not lose its lease")),
         })
         .await;
+    }
+    in_a_burst(moments, bursts).await;
+    kill_and_restart(cluster, urls, others[pick(others.len())], faults).await;
+    in_a_burst(moments, bursts).await;
+    cut_off(cluster, moments, faults).await;
+    for name in frozen {
         cluster.running[name].until_ready().await;
     }
-    tokio::time::sleep(moments.between(0, 1_000)).await;
-    let pid = cluster.nats.pid().unwrap();
-    let mut fault = Fault::at("nats-server", "nats-server");
-    cluster.nats.kill();
-    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "nats-server {pid} is gone");
-    tokio::time::sleep(moments.between(500, 2_000)).await;
-    cluster.nats.restart().await;
-    assert_ne!(cluster.nats.pid().unwrap(), pid);
-    fault.to = millis() + NATS_AFTER_MS;
-    faults.push(fault);
-    tokio::time::sleep(moments.between(500, 2_000)).await;
-    let all: Vec<&str> = SPEAKERS.into_iter().chain(GATEWAYS).collect();
-    kill_and_restart(cluster, urls, all[pick(all.len())], faults).await;
 }
+
+/// What was done in each round.
+const FAULTS: usize = 2 + 4 + 2;
 
 /// Every send beyond the first of a delivery must be explained by a fault. Gives how many there were.
 fn explain(sends: &BTreeMap<String, Vec<Send>>, faults: &[Fault]) -> Result<usize, String> {
@@ -222,7 +259,7 @@ fn explain(sends: &BTreeMap<String, Vec<Send>>, faults: &[Fault]) -> Result<usiz
 async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cut_off() {
     let began = now();
     let (events, rounds) = (scale(2_000_usize, 20_000), scale(1_usize, 6));
-    let rate = scale(60, 100);
+    let every = Duration::from_millis(scale(1_000, 600));
     let channels = (0..CHANNELS).map(|n| format!("channel{n}")).collect::<Vec<_>>().join(",");
     let moments = Moments::new();
     let mut cluster = Cluster::new().await;
@@ -231,6 +268,10 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
     }
     for name in GATEWAYS {
         cluster.gateway_with(name, "EGRESS_DEADLINE_MS", &DEADLINE_MS.to_string()).await;
+    }
+    for n in 0..CHANNELS {
+        let slow = json!({ "channel": format!("channel{n}"), "ms": VERDICT_MS });
+        cluster.sandbox.post("slow-verdicts", slow).await;
     }
     let mut tokens = Vec::new();
     for n in 0..USERS {
@@ -243,14 +284,15 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
 
     let ids: Vec<String> = (0..events).map(|n| format!("event-{n}")).collect();
     let publisher = cluster.publisher.clone();
+    let (bursts, mut heard_of) = watch::channel(0);
     let mut faults = Vec::new();
     let work = async {
         let strike = async {
             for _ in 0..rounds {
-                round(&mut cluster, &urls, &moments, &mut faults).await;
+                round(&mut cluster, &urls, &moments, &mut heard_of, &mut faults).await;
             }
         };
-        join!(publish(&publisher, &ids, rate), strike);
+        join!(publish(&publisher, &ids, every, &bursts), strike);
         println!("all is published after {:?}", now() - began);
         cluster.outcomes(&ids).await
     };
@@ -261,7 +303,7 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
     };
     println!("all have ended after {:?}", now() - began);
 
-    assert_eq!(faults.len(), rounds * 7, "every fault hit: {faults:?}");
+    assert_eq!(faults.len(), rounds * FAULTS, "every fault hit: {faults:?}");
     let failed: BTreeSet<&String> =
         outcomes.iter().filter(|(_, outcome)| outcome["status"] == "FAILED").map(|(id, _)| id).collect();
     let letters = settled_records(&cluster.nats.url(), "chatbus-deadletter", |records| {
