@@ -20,7 +20,7 @@ struct Soak {
     promise: &'static str,
 }
 
-const SOAKS: [Soak; 7] = [
+const SOAKS: [Soak; 8] = [
     Soak {
         name: "demo",
         test: "demo::the_demo_ends_by_itself_with_nothing_lost",
@@ -47,6 +47,14 @@ const SOAKS: [Soak; 7] = [
         name: "acknowledged",
         test: "outages::nothing_is_said_twice_when_nats_is_killed_right_after_it_acknowledged",
         promise: "nats-server is killed right after it acknowledged, 40 times: nothing is said twice.",
+    },
+    Soak {
+        name: "faults",
+        test: "faults::every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cut_off",
+        promise: "20,000 events, nine in ten to 300 users of three gateways, the others over 100 channels of three \
+                  instances, while instances are killed (SIGKILL) or frozen (SIGSTOP) for longer than a lease, and \
+                  nats-server is killed: each event has one outcome, each FAILED one dead letter, and nothing is said \
+                  twice that no fault explains.",
     },
     Soak {
         name: "freeze",
