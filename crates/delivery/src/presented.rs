@@ -72,8 +72,34 @@ impl Presented {
     /// Whether it can say something to this target now.
     pub fn serves(&self, platform: &str, target: &Target) -> bool {
         self.serves.iter().filter(|served| served.platform == platform).any(|served| match target {
-            Audience::Channel(name) => served.channels.iter().any(|channel| **channel == **name),
+            Audience::Channel(name) => served.channels.iter().any(|channel| is_same(channel, name)),
             Audience::User(_) => served.direct,
         })
+    }
+}
+
+/// Whether two texts name one channel. Who does not run a platform knows a channel as events name it: with or
+/// without `#`, in any case.
+fn is_same(one: &str, other: &str) -> bool {
+    let bare = |name: &str| name.trim().trim_start_matches('#').to_lowercase();
+    one == other || bare(one) == bare(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_known_however_an_event_writes_it() {
+        let served = Served { platform: "brook".into(), channels: vec!["#hall".into()], direct: false };
+        let process = Process { boot: String::new(), pid: 1, started: 0 };
+        let presented = Presented { instance: "i".into(), epoch: "e".into(), process, serves: vec![served] };
+        let serves = |platform: &str, target: Target| presented.serves(platform, &target);
+        for name in ["#hall", "hall", "Hall", " #HALL "] {
+            assert!(serves("brook", Audience::Channel(name.into())), "{name}");
+        }
+        assert!(!serves("brook", Audience::Channel("#hal".into())));
+        assert!(!serves("delta", Audience::Channel("#hall".into())));
+        assert!(!serves("brook", Audience::User("hall".into())));
     }
 }

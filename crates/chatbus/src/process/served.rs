@@ -6,11 +6,14 @@ use std::time::Duration;
 use chatbus_connector::{ConnectionState, Connector};
 use chatbus_delivery::Served;
 use chatbus_runtime::Runtime;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-/// How often the platforms are looked at: others should know soon, and a platform's state changes with
-/// every channel that is joined at the start.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the platforms are looked at, whatever they tell.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long changes are gathered.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Keeps the list until the process stops.
 pub(super) async fn keep(
@@ -18,6 +21,7 @@ pub(super) async fn keep(
     served: watch::Sender<Vec<Served>>,
     runtime: Runtime,
 ) {
+    let mut changed: Vec<_> = connectors.iter().map(|connector| connector.status().changes()).collect();
     loop {
         let now: Vec<Served> = connectors.iter().filter_map(|connector| of(&**connector)).collect();
         served.send_if_modified(|old| {
@@ -25,8 +29,12 @@ pub(super) async fn keep(
             *old = now;
             changed
         });
+        // Told at once; a platform whose state changes with every channel that it joins is looked at a few
+        // times for all of them.
+        let mut changes: FuturesUnordered<_> = changed.iter_mut().map(watch::Receiver::changed).collect();
         tokio::select! {
             () = runtime.stop.cancelled() => return,
+            () = async { changes.next().await; tokio::time::sleep(GATHER).await } => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
