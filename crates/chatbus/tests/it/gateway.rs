@@ -207,7 +207,7 @@ async fn is_waited_for(world: World) {
     assert_eq!(world.outcomes(&deliveries, SHORT).await, vec![sent; texts.len()]);
     client.silent(Duration::from_millis(500)).await;
 
-    let ended = world.outcomes(&[never.clone()], SHORT).await;
+    let ended = world.outcomes(std::slice::from_ref(&never), SHORT).await;
     let waited = now() - at;
     assert_eq!(ended[0].0, "FAILED");
     assert!(waited >= DEADLINE - Duration::from_millis(100), "not before its deadline: {waited:?}");

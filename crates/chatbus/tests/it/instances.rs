@@ -12,6 +12,9 @@ use crate::harness::{Cluster, LONG, Relay, SHORT, WsClient, chat_event, eventual
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(15);
 
+/// Makes an event name the gateway.
+type Mend = fn(&mut Value);
+
 fn id(what: &str, n: usize) -> String {
     format!("{what}-{n}")
 }
@@ -43,7 +46,7 @@ async fn three_instances_of_one_account_say_a_generic_event_once_and_what_is_for
         public.push(id);
     }
     let topics = ["internal.egress.v1", "internal.egress.v1.one"];
-    let names: [(&str, fn(&mut Value)); 5] = [
+    let names: [(&str, Mend); 5] = [
         ("source", |event| event["source"] = json!("api-gateway")),
         ("websocket", |event| event["source"] = json!("websocket")),
         ("provider", |event| event["auth"] = json!({ "provider": "api-gateway" })),

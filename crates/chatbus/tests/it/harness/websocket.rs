@@ -155,6 +155,6 @@ impl WsClient {
     }
 }
 
-fn broken(error: impl ToString) -> Closed {
+fn broken<E: ToString>(error: E) -> Closed {
     Closed::Broken(error.to_string())
 }
