@@ -79,16 +79,16 @@ impl WsClient {
         let opening = async {
             let mut request = format!("ws://{address}/ws/v1").into_client_request().unwrap();
             with(&mut request);
-            let socket = TcpSocket::new_v4().map_err(broken)?;
+            let socket = TcpSocket::new_v4().map_err(|error| broken(&error))?;
             if let Some(bytes) = room {
-                socket.set_recv_buffer_size(bytes).map_err(broken)?;
+                socket.set_recv_buffer_size(bytes).map_err(|error| broken(&error))?;
             }
-            let stream = socket.connect(address.parse().unwrap()).await.map_err(broken)?;
-            stream.set_nodelay(true).map_err(broken)?;
+            let stream = socket.connect(address.parse().unwrap()).await.map_err(|error| broken(&error))?;
+            stream.set_nodelay(true).map_err(|error| broken(&error))?;
             let (socket, response) = match client_async(request, stream).await {
                 Ok(opened) => opened,
                 Err(Error::Http(response)) => return Err(Closed::Http(response.status().as_u16())),
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(broken(&error)),
             };
             let protocol = response.headers().get("sec-websocket-protocol");
             let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
@@ -97,7 +97,7 @@ impl WsClient {
             assert_eq!(client.ready["type"], "connection.ready", "{}", client.ready);
             Ok(client)
         };
-        tokio::time::timeout(SHORT, opening).await.unwrap_or_else(|late| Err(broken(late)))
+        tokio::time::timeout(SHORT, opening).await.unwrap_or_else(|late| Err(broken(&late)))
     }
 
     /// The next frame. May be dropped while it waits, without a loss.
@@ -107,12 +107,12 @@ impl WsClient {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => {
                     return Err(
-                        frame.map_or(broken("a close without a code"), |f| Closed::Code(f.code.into()))
+                        frame.map_or(broken(&"a close without a code"), |f| Closed::Code(f.code.into()))
                     );
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(broken(error)),
-                None => return Err(broken("the end")),
+                Some(Err(error)) => return Err(broken(&error)),
+                None => return Err(broken(&"the end")),
             }
         }
     }
@@ -155,6 +155,6 @@ impl WsClient {
     }
 }
 
-fn broken<E: ToString>(error: E) -> Closed {
+fn broken(error: &impl ToString) -> Closed {
     Closed::Broken(error.to_string())
 }
