@@ -3,6 +3,8 @@
 //! It is one future without inner ones while the client is quiet, so that what a connection costs is the
 //! socket, the session and a timer.
 
+mod taps;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -23,18 +25,22 @@ use crate::link::{Link, Order, Written};
 use crate::publish::Said;
 use crate::server::Shared;
 use crate::session::{Input, Moment, Output, Session, Terms};
-use crate::tokens::Held;
+use crate::tokens::{Held, Token};
 use crate::users::Place;
+use taps::Taps;
 
 /// A connection, until it ends.
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     link: Arc<Link>,
     place: Place,
+    token: Arc<Token>,
     session: Session,
     terms_seq: u64,
     /// What the session waits for.
     answers: VecDeque<BoxFuture<'static, Input>>,
+    /// A bot's subscriptions.
+    taps: Option<Box<Taps>>,
     timer: Pin<Box<Sleep>>,
     timer_at: Instant,
     phase: Phase,
@@ -74,7 +80,7 @@ impl Connection {
         let link = Arc::new(Link::new(id, key, tcp, part));
         let now = shared.now();
         let (session, terms_seq) = place.join(&link, |seq| {
-            let terms = Terms { token, identity: Arc::clone(&shared.identity), seq };
+            let terms = Terms { token: Arc::clone(&token), identity: Arc::clone(&shared.identity), seq };
             let mut session = Session::new(terms, now);
             let mut out = Vec::new();
             session.on(Input::Opened, now, &mut out);
@@ -92,7 +98,19 @@ impl Connection {
         let timer_at = session.next_deadline(now);
         let timer = Box::pin(tokio::time::sleep_until(timer_at.into()));
         let answers = VecDeque::new();
-        Self { shared, link, place, session, terms_seq, answers, timer, timer_at, phase: Phase::Open }
+        Self {
+            shared,
+            link,
+            place,
+            token,
+            session,
+            terms_seq,
+            answers,
+            taps: None,
+            timer,
+            timer_at,
+            phase: Phase::Open,
+        }
     }
 
     /// The token is gone.
@@ -118,6 +136,7 @@ impl Connection {
                 return false;
             }
         }
+        self.poll_taps(cx, now, &mut out);
         let is_due = self.timer.as_mut().poll(cx).is_ready();
         if is_due {
             self.session.on(Input::Tick, now, &mut out);
@@ -129,7 +148,8 @@ impl Connection {
         if !matches!(self.phase, Phase::Open) {
             return true;
         }
-        self.set_timer(is_due, now) | again | self.write(cx, now)
+        let again = self.set_timer(is_due, now) | again | self.write(cx, now);
+        again || self.taps.as_ref().is_some_and(|taps| taps.is_held_back && self.link.lock().has_room())
     }
 
     /// Writes what waits. Says whether to look again at once.
@@ -174,6 +194,18 @@ impl Connection {
                 }
                 Poll::Pending => at += 1,
             }
+        }
+    }
+
+    /// Takes from the subscriptions what there is room for, so that they wait for a client that is slow.
+    fn poll_taps(&mut self, cx: &mut Context<'_>, now: Moment, out: &mut Vec<Output>) {
+        let Some(taps) = &mut self.taps else { return };
+        let is_held_back = !self.link.lock().has_room();
+        if std::mem::replace(&mut taps.is_held_back, is_held_back) != is_held_back {
+            self.session.on(Input::Crowded(is_held_back), now, out);
+        }
+        if !is_held_back {
+            taps.poll(cx, |input| self.session.on(input, now, out));
         }
     }
 
@@ -245,6 +277,20 @@ impl Connection {
                     }
                 }));
             }
+            Output::Subscribe { feed, filter, durable } => {
+                let taps = self.taps.get_or_insert_default();
+                taps.open(&self.shared, &self.token, feed, filter, &durable);
+            }
+            Output::Unsubscribe { feed } => {
+                if let Some(taps) = &mut self.taps {
+                    taps.close(feed);
+                }
+            }
+            Output::Settle { feed, cursor, acked } => {
+                if let Some(taps) = &mut self.taps {
+                    taps.settle(feed, cursor, acked);
+                }
+            }
             Output::Close { closing, reason } => self.begin_close(Some((closing, &reason)), now),
         }
     }
@@ -258,6 +304,7 @@ impl Connection {
         self.place.leave(now.mono);
         self.link.lock().begin_close(close, now.mono);
         self.answers.clear();
+        self.taps = None;
         let is_slow = close.is_some_and(|(closing, _)| closing == Closing::SlowConsumer);
         let within = if is_slow { SLOW_CLOSE_WITHIN } else { CLOSE_WITHIN };
         self.timer_at = now.mono + within;
@@ -268,6 +315,7 @@ impl Connection {
     fn end(&mut self, reason: &'static str, now: Moment) {
         debug!(event = "gateway.ended", connectionId = %self.link.id, reason, "connection ended");
         self.place.leave(now.mono);
+        self.taps = None;
         self.link.lock().end();
         self.phase = Phase::Ended;
     }

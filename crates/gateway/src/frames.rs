@@ -10,6 +10,10 @@ use uuid::Uuid;
 
 use crate::codes::ErrorCode;
 
+mod bot;
+
+pub(crate) use bot::{Durable, Feed, Filter, event, subscribed};
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -19,6 +23,10 @@ pub(crate) enum Request {
     Resume { id: Option<String>, epoch: String, seq: u64 },
     /// `ping`
     Ping { id: Option<String> },
+    /// `subscribe`
+    Subscribe { id: Option<String>, feed: Feed, filter: Filter, durable: Durable },
+    /// `event.ack`
+    EventAck { id: Option<String>, cursor: u64 },
 }
 
 /// Why a frame is no request.
@@ -60,6 +68,8 @@ impl Request {
             "chat.message.send" => read_send(payload.as_ref(), id),
             "connection.resume" => read_resume(payload.as_ref(), id),
             "ping" => Ok(Self::Ping { id }),
+            "subscribe" => bot::read_subscribe(payload.as_ref(), id),
+            "event.ack" => bot::read_ack(payload.as_ref(), id),
             other => {
                 let quote = &other[..other.floor_char_boundary(MAX_QUOTE_BYTES)];
                 let message = format!("clients may not send {quote:?}").into();
@@ -227,6 +237,15 @@ impl Frame {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"payload\":{");
+        Self { out, first: true }
+    }
+
+    /// A frame whose payload stands; metadata follows.
+    fn whole(kind: &'static str, payload: &[u8]) -> Self {
+        let mut out = Vec::with_capacity(128 + payload.len());
+        for part in [b"{\"type\":\"", kind.as_bytes(), b"\",\"payload\":", payload, b",\"metadata\":{"] {
+            out.extend_from_slice(part);
+        }
         Self { out, first: true }
     }
 

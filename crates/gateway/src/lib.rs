@@ -11,6 +11,26 @@
 //!   `connection.resume` gives what was missed, whole, or says `recovered:false`.
 //! * Frames still queued when a connection closes were not sent: the engine knows which these are.
 //!
+//! # Frames of bots
+//!
+//! Of tokens that were made with `--bot`; any other is answered `unsupported_type`.
+//!
+//! | frame | shape |
+//! |---|---|
+//! | client | `{"type":"subscribe","payload":{"topic":"ingress"\|"enriched"\|"outcomes","filter":{"platform","channel","type"}?,"durable":NAME\|true?},"metadata":{"id"?}}` |
+//! | server, it has begun | `{"type":"subscribed","payload":{"topic","durable"},"metadata":{"id"?,"timestamp"}}` |
+//! | server | `{"type":"event","payload":{the event},"metadata":{"cursor","topic"}}` |
+//! | client | `{"type":"event.ack","payload":{"cursor"}}`, of that one event; nothing answers it |
+//!
+//! * A connection has one subscription to a topic. `NAME` is 1 to 32 of `A-Z a-z 0-9 _ -`, and belongs to
+//!   the token: connections of one token share its events among them.
+//! * 256 events of a subscription are in flight. What is not acknowledged in 60 s comes again under
+//!   another cursor; what a connection leaves behind comes again to the next one, with `durable`.
+//! * What the token or the filter does not cover is not sent, an event without a channel to a token with
+//!   channels included. Outcomes name neither platform nor channel: only tokens without limits hear them.
+//! * A bot that leaves so much unread for 20 s that events have to wait is a slow consumer.
+//! * `bus_unavailable` that says `no subscription to TOPIC`: subscribe again.
+//!
 //! # Error codes of `chat.error`
 //!
 //! | code | means | stays open |
@@ -18,7 +38,7 @@
 //! | `bad_frame` | not a JSON object with a `type` | yes |
 //! | `bad_request` | a field is missing or wrong; the message names it | yes |
 //! | `unsupported_type` | clients may not send this type, or this token may not | yes |
-//! | `forbidden` | the token does not cover this channel | yes |
+//! | `forbidden` | the token does not cover this channel, or this topic | yes |
 //! | `rate_limited` | more than 20 messages, or 100 other frames, in 10 s | until the third in a minute |
 //! | `refused` | the bus can never take this event | yes |
 //! | `bus_unavailable` | no acknowledgement within 10 s: it may still arrive, send again under the same UUID | yes |
@@ -34,7 +54,7 @@
 //! | 1009 | a frame or message over 64 KiB |
 //! | 1012 | the instance stops; the reason is `{"retry_after":seconds}` |
 //! | 4401 | the token expired or was revoked |
-//! | 4408 | slow consumer: over 512 frames or 1 MiB were waiting to be read |
+//! | 4408 | slow consumer: over 512 frames or 1 MiB were waiting to be read, or a bot read nothing for 20 s |
 //! | 4410 | two pings were not answered |
 //! | 4429 | the third `rate_limited` in a minute |
 //!
@@ -45,7 +65,9 @@
 
 mod codes;
 mod connection;
+mod coverage;
 mod fate;
+mod feed;
 mod frames;
 mod history;
 mod link;

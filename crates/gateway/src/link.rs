@@ -82,6 +82,9 @@ pub(crate) enum Written {
 /// A slow client's frames that wait: more than this, and it is closed.
 const MAX_QUEUED_FRAMES: usize = 512;
 const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+/// Events of subscriptions wait for more than this to be read: theirs is what a slow client has left over.
+const EVENT_QUEUED_FRAMES: usize = 64;
+const EVENT_QUEUED_BYTES: usize = 128 * 1024;
 /// The largest frame and message of a client.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Frames are small and rare: a buffer of this size is read into, and grows for larger ones.
@@ -188,6 +191,11 @@ impl Wire {
         if !self.is_closed {
             self.push(Item { frame, fence: None, promise: Promise { sender: None, is_begun: false } });
         }
+    }
+
+    /// Whether there is room for an event, which can wait where it comes from.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.len() < EVENT_QUEUED_FRAMES && self.queued_bytes < EVENT_QUEUED_BYTES
     }
 
     fn push(&mut self, item: Item) {

@@ -16,6 +16,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
+use chatbus_bus::Bus;
 use chatbus_connector::{Accept, Sink};
 use chatbus_event::{InstanceId, Shape};
 use chatbus_runtime::{CancellationToken, Runtime};
@@ -70,6 +71,8 @@ pub struct GatewayParts {
     pub lives: Lives,
     /// Where clients' messages go.
     pub accept: Arc<dyn Accept>,
+    /// What bots listen to.
+    pub bus: Arc<dyn Bus>,
     /// Asked when a client resumes; only this instance when there is none.
     pub histories: Option<Arc<dyn Histories>>,
     /// The metrics.
@@ -88,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) users: Arc<Users>,
     pub(crate) maker: Maker,
     pub(crate) accept: Arc<dyn Accept>,
+    pub(crate) bus: Arc<dyn Bus>,
     pub(crate) metrics: Metrics,
     book: TokenBook,
     state: Arc<dyn State>,
@@ -147,7 +151,7 @@ fn refused(refusal: Refusal) -> Response {
 impl Gateway {
     /// A gateway. It serves once its routes are served, and [`Gateway::run`] keeps it.
     pub fn new(parts: GatewayParts) -> Self {
-        let GatewayParts { config, runtime, state, tokens, presence, lives, accept, histories, metrics } =
+        let GatewayParts { config, runtime, state, tokens, presence, lives, accept, bus, histories, metrics } =
             parts;
         let users = Arc::new(Users::new(config.history_bytes));
         let identity =
@@ -165,6 +169,7 @@ impl Gateway {
                 identity,
                 users,
                 accept,
+                bus,
                 metrics,
                 state,
                 presence,

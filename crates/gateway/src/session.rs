@@ -3,6 +3,7 @@
 //! It is told what happened and when, and says what to do, in order. Once it has said
 //! [`Output::Close`] it says nothing more.
 
+mod bot;
 mod limits;
 
 use std::borrow::Cow;
@@ -16,8 +17,9 @@ use chatbus_event::Timestamp;
 use uuid::Uuid;
 
 use crate::codes::{Closing, ErrorCode};
-use crate::frames::{self, Problem, Request};
+use crate::frames::{self, Durable, Feed, Filter, Problem, Request};
 use crate::tokens::Token;
+use bot::Bot;
 use limits::{Count, Window};
 
 /// Now, by both clocks.
@@ -44,6 +46,14 @@ pub(crate) enum Input {
     Answered { number: u32, correlation_id: Uuid, accepted: Accepted },
     /// What the histories hold after the place asked for, in order; `None` when something is gone.
     Recalled(Option<Vec<Bytes>>),
+    /// A subscription has begun.
+    Subscribed { feed: Feed },
+    /// A subscription did not begin, or is over; why.
+    Unsubscribed { feed: Feed, why: String },
+    /// An event of a subscription, to be known by this cursor. Cursors grow.
+    Event { feed: Feed, cursor: u64, body: Bytes },
+    /// Whether there is no room for events because the client does not read.
+    Crowded(bool),
     /// The token ended; why.
     Revoked(&'static str),
     /// Too much waits to be read by the client.
@@ -63,6 +73,12 @@ pub(crate) enum Output {
     Publish { number: u32, id: Option<String>, text: String, channel: Option<String> },
     /// Ask the histories what came after this.
     Recall { epoch: String, seq: u64 },
+    /// Begin to listen, within [`ACK_WITHIN`].
+    Subscribe { feed: Feed, filter: Filter, durable: Durable },
+    /// Listen no more.
+    Unsubscribe { feed: Feed },
+    /// The event with this cursor is done with, or is to come again.
+    Settle { feed: Feed, cursor: u64, acked: bool },
     /// Send a ping.
     Ping,
     /// Close with this code and reason.
@@ -96,6 +112,8 @@ pub(crate) struct Session {
     others: Count,
     strikes: Window<STRIKES>,
     waiting: VecDeque<Waiting>,
+    /// Of bots that subscribed.
+    bot: Option<Box<Bot>>,
     next_number: u32,
     is_recalling: bool,
     is_closed: bool,
@@ -136,6 +154,7 @@ impl Session {
             others: Count::new(),
             strikes: Window::new(),
             waiting: VecDeque::new(),
+            bot: None,
             next_number: 0,
             is_recalling: false,
             is_closed: false,
@@ -165,6 +184,12 @@ impl Session {
                 self.answered(number, &correlation_id, accepted, now, out);
             }
             Input::Recalled(frames) => self.recalled(frames, now, out),
+            Input::Subscribed { feed } => self.subscribed(feed, now, out),
+            Input::Unsubscribed { feed, why } => self.unsubscribed(feed, &why, now, out),
+            Input::Event { feed, cursor, body } => {
+                self.event(feed, cursor, &body, now, out);
+            }
+            Input::Crowded(is_crowded) => self.crowded(is_crowded, now),
             Input::Revoked(why) => self.close(Closing::Unauthorized, why, out),
             Input::Slow => self.close(Closing::SlowConsumer, Closing::SlowConsumer.word(), out),
             Input::Draining { retry_after } => {
@@ -181,7 +206,7 @@ impl Session {
     pub(crate) fn next_deadline(&self, now: Moment) -> Instant {
         let ack = self.waiting.front().map(|waiting| waiting.deadline);
         let expiry = self.terms.token.expires_at.map(|at| now.mono + at.since(now.wall));
-        [ack, expiry].into_iter().flatten().fold(self.next_ping, Instant::min)
+        [ack, expiry, self.bot_deadline()].into_iter().flatten().fold(self.next_ping, Instant::min)
     }
 
     fn tick(&mut self, now: Moment, out: &mut Vec<Output>) {
@@ -192,7 +217,8 @@ impl Session {
             let why = "the bus did not acknowledge it in time; it may still arrive";
             error(ErrorCode::BusUnavailable, why, waiting.id.as_deref(), now, out);
         }
-        if now.mono >= self.next_ping {
+        self.bot_tick(now, out);
+        if !self.is_closed && now.mono >= self.next_ping {
             if self.missed >= MISSED {
                 return self.close(Closing::PingTimeout, Closing::PingTimeout.word(), out);
             }
@@ -206,6 +232,8 @@ impl Session {
         let request = Request::parse(frame);
         let within = match &request {
             Ok(Request::Send { .. }) => self.sends.take(WITHIN, now.mono),
+            // There are no more of these than events.
+            Ok(Request::EventAck { cursor, .. }) if self.event_acked(*cursor, out) => return,
             _ => self.others.take(OTHERS, WITHIN, now.mono),
         };
         match request {
@@ -214,6 +242,14 @@ impl Session {
             Err(Problem { code, message, id }) => error(code, &message, id.as_deref(), now, out),
             Ok(Request::Send { id, text, channel }) => self.send(id, text, channel, now, out),
             Ok(Request::Resume { id, epoch, seq }) => self.resume(id.as_deref(), epoch, seq, now, out),
+            Ok(Request::Subscribe { id, feed, filter, durable }) => {
+                self.subscribe(id, (feed, filter, durable), now, out);
+            }
+            Ok(Request::EventAck { id, .. }) if !self.terms.token.bot => {
+                error(ErrorCode::UnsupportedType, "only bot tokens get events", id.as_deref(), now, out);
+            }
+            // Too late, or twice: its event was given back, or is done with.
+            Ok(Request::EventAck { .. }) => {}
             Ok(Request::Ping { id }) => out.push(Output::Send(frames::pong(id.as_deref(), now.wall))),
         }
     }
@@ -297,7 +333,11 @@ fn error(code: ErrorCode, message: &str, id: Option<&str>, now: Moment, out: &mu
 
 impl Request {
     fn id(&self) -> Option<&str> {
-        let (Self::Send { id, .. } | Self::Resume { id, .. } | Self::Ping { id }) = self;
+        let (Self::Send { id, .. }
+        | Self::Resume { id, .. }
+        | Self::Ping { id }
+        | Self::Subscribe { id, .. }
+        | Self::EventAck { id, .. }) = self;
         id.as_deref()
     }
 }

@@ -52,6 +52,7 @@ impl Served {
             presence: presence.clone(),
             lives: Arc::new(move |instance, epoch| view.gateway_lives(instance, epoch)),
             accept,
+            bus: Arc::clone(with.bus),
             histories: None,
             metrics: with.metrics.clone(),
         });

@@ -2,6 +2,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod bots;
+
 /// A session with fake time, and what it says as short words.
 struct Rig {
     session: Session,
@@ -99,6 +101,12 @@ fn word(output: &Output) -> String {
             format!("publish {number} {text} {}", channel.as_deref().unwrap_or("-"))
         }
         Output::Recall { epoch, seq } => format!("recall {epoch} {seq}"),
+        Output::Subscribe { feed, filter, durable } => {
+            let channel = filter.channel.as_deref().unwrap_or("-");
+            format!("subscribe {} {channel} {durable:?}", feed.as_str())
+        }
+        Output::Unsubscribe { feed } => format!("unsubscribe {}", feed.as_str()),
+        Output::Settle { feed, cursor, acked } => format!("settle {} {cursor} {acked}", feed.as_str()),
         Output::Ping => "ping".to_owned(),
         Output::Close { closing, reason } => format!("close {} {reason}", closing.code()),
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatbus_bus::{EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::{About, Accept, Accepted, Audience, Inbound, Outbound, Sink};
 use chatbus_event::{EgressKind, InstanceId, Shape};
 use chatbus_gateway::tokens::{self, NewToken, Token};
@@ -32,6 +33,9 @@ pub(crate) struct Fixture {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) state: Arc<MemoryState>,
     pub(crate) bus: Arc<Bus>,
+    /// What bots listen to.
+    pub(crate) feeds: Arc<MemoryBus>,
+
     pub(crate) runtime: Runtime,
     pub(crate) address: SocketAddr,
     pub(crate) metrics: Metrics,
@@ -78,6 +82,9 @@ impl Fixture {
             runtime.spawn("test.mirror", async move { mirror.keep(state, process).await });
         }
         let bus = Arc::new(Bus::default());
+        let feeds_store = MemoryStore::new();
+        let letters = Arc::new(EventDeadLetters::new("test", runtime.clone()));
+        let feeds = Arc::new(MemoryBus::new(&feeds_store, MemoryConfig::default(), letters, runtime.clone()));
         let metrics = Metrics::new();
         let gateway = Arc::new(Gateway::new(GatewayParts {
             config: GatewayConfig {
@@ -93,6 +100,7 @@ impl Fixture {
             presence,
             lives: Arc::new(|_, epoch| epoch != "dead"),
             accept: bus.clone(),
+            bus: feeds.clone(),
             histories: None,
             metrics: metrics.clone(),
         }));
@@ -112,7 +120,7 @@ impl Fixture {
         });
         let sink = gateway.sink();
         let ended = Some(ended);
-        Self { gateway, sink, state, bus, runtime, address, metrics, drain, ended }
+        Self { gateway, sink, state, bus, feeds, runtime, address, metrics, drain, ended }
     }
 
     pub(crate) async fn token(&self, user: &str) -> (String, Token) {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod bots;
 mod delivery;
 mod fixture;
 mod hostile;

@@ -1,0 +1,272 @@
+//! One task for one subscription: reads the bus, and hands events to the connection one after the other.
+//!
+//! It holds what the bus handed out until the connection says what became of it; 256 events at most are
+//! in hand, and the bus hands out no more. What ends unsettled, however it ends, the bus hands out again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatbus_bus::{
+    Bus, BusError, Consumer, Delivery, Group, Record, Records, Scan, ScanFrom, ScanTopics, Settlement,
+    Subscription,
+};
+use chatbus_event::{Timestamp, Topic};
+use chatbus_runtime::Runtime;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{StreamExt as _, stream};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::coverage::Coverage;
+use crate::frames::Durable;
+
+/// What a subscription tells its connection. The end of it all is the end of the channel.
+pub(crate) enum Told {
+    /// Events come.
+    Open,
+    /// It cannot be.
+    Failed(String),
+    /// An event.
+    Event(Held),
+}
+
+/// An event in hand.
+pub(crate) enum Held {
+    /// The bus's, until it is settled.
+    Delivery(Delivery),
+    /// One that was read.
+    Record(Record),
+}
+
+/// The connection's end of a subscription; dropped, it ends the subscription.
+pub(crate) struct Tap {
+    told: mpsc::Receiver<Told>,
+    settled: mpsc::Sender<(Held, bool)>,
+}
+
+/// The task's end.
+pub(crate) struct Pump {
+    bus: Arc<dyn Bus>,
+    coverage: Coverage,
+    told: mpsc::Sender<Told>,
+    settled: mpsc::Receiver<(Held, bool)>,
+}
+
+/// Where events come from.
+enum Source {
+    /// A group of the bus, which remembers.
+    Group(Box<dyn Consumer>),
+    /// A reading of what comes, and what is to be sent again.
+    Following { records: BoxStream<'static, Record>, again: VecDeque<Record> },
+}
+
+/// A reading that goes on after a break.
+struct Follower {
+    bus: Arc<dyn Bus>,
+    topic: Topic,
+    records: Option<Box<dyn Records>>,
+    /// The last one read.
+    last: Option<u64>,
+    since: Timestamp,
+}
+
+/// Events in hand at once.
+pub(crate) const IN_FLIGHT: usize = 256;
+/// How long the bus may take to begin.
+const OPEN_WITHIN: Duration = Duration::from_secs(8);
+/// How long acknowledgements may take at the end.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a reading that broke waits.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+/// Begins a subscription.
+pub(crate) fn subscribe(runtime: &Runtime, bus: Arc<dyn Bus>, coverage: Coverage, durable: &Durable) -> Tap {
+    let (tell, told) = mpsc::channel(1);
+    let (settle, settled) = mpsc::channel(IN_FLIGHT);
+    let group = group_of(&coverage.token.id, durable);
+    let since = runtime.clock.now();
+    let pump = Pump { bus, coverage, told: tell, settled };
+    runtime.spawn("gateway.subscription", pump.run(group, since));
+    Tap { told, settled: settle }
+}
+
+/// The group of a durable subscription: of the token's own, whatever the connection and the instance.
+fn group_of(token: &str, durable: &Durable) -> Option<String> {
+    match durable {
+        Durable::No => None,
+        Durable::Yes => Some(format!("bot-{token}")),
+        Durable::Named(name) => Some(format!("bot-{token}-{name}")),
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// The event.
+    pub(crate) fn body(&self) -> &Bytes {
+        match self {
+            Self::Delivery(delivery) => &delivery.record().message.body,
+            Self::Record(record) => &record.message.body,
+        }
+    }
+}
+
+// === impl Tap ===
+
+impl Tap {
+    /// What the subscription tells.
+    pub(crate) fn told(&mut self) -> &mut mpsc::Receiver<Told> {
+        &mut self.told
+    }
+
+    /// Says that an event was acknowledged, or that it is to come again.
+    pub(crate) fn settle(&self, held: Held, acked: bool) {
+        // There is room for all that can be in hand; where it fails the task is gone, and it comes again.
+        let _ = self.settled.try_send((held, acked));
+    }
+}
+
+// === impl Pump ===
+
+impl Pump {
+    async fn run(mut self, group: Option<String>, since: Timestamp) {
+        let opening = tokio::time::timeout(OPEN_WITHIN, self.open(group, since));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = self.told.closed() => return,
+        };
+        let mut source = match opened {
+            Ok(Ok(source)) => source,
+            Ok(Err(error)) => return self.failed(error.to_string()).await,
+            Err(_) => return self.failed("the bus did not answer in time".to_owned()).await,
+        };
+        if self.told.send(Told::Open).await.is_err() {
+            return;
+        }
+        let mut settling = FuturesUnordered::new();
+        self.pump(&mut source, &mut settling).await;
+        let _ = tokio::time::timeout(SETTLE_WITHIN, settling.for_each(async |()| {})).await;
+        drop(source);
+    }
+
+    async fn failed(self, why: String) {
+        let _ = self.told.send(Told::Failed(why)).await;
+    }
+
+    async fn open(&self, group: Option<String>, since: Timestamp) -> Result<Source, BusError> {
+        let topic = self.coverage.feed.topic();
+        let Some(group) = group else {
+            let mut follower =
+                Follower { bus: Arc::clone(&self.bus), topic, records: None, last: None, since };
+            follower.records = Some(follower.scan(ScanFrom::New).await?);
+            let records = stream::unfold(follower, Follower::next).boxed();
+            return Ok(Source::Following { records, again: VecDeque::new() });
+        };
+        let group = Group::parse(&group)
+            .map_err(|error| BusError::new(chatbus_bus::BusErrorKind::Misconfigured, error.to_string()))?;
+        let subscription = Subscription::new(topic, group).max_in_flight(IN_FLIGHT);
+        Ok(Source::Group(self.bus.subscribe(subscription).await?))
+    }
+
+    /// Until the connection is gone, or the bus.
+    async fn pump(&mut self, source: &mut Source, settling: &mut FuturesUnordered<BoxFuture<'static, ()>>) {
+        let mut waiting: Option<Held> = None;
+        let mut in_hand = 0_usize;
+        loop {
+            tokio::select! {
+                biased;
+                settled = self.settled.recv() => {
+                    let Some((held, acked)) = settled else { return };
+                    in_hand = in_hand.saturating_sub(1);
+                    source.settle(held, acked, settling);
+                }
+                Some(()) = settling.next(), if !settling.is_empty() => {}
+                permit = self.told.reserve(), if waiting.is_some() => {
+                    let (Ok(permit), Some(held)) = (permit, waiting.take()) else { return };
+                    in_hand += 1;
+                    permit.send(Told::Event(held));
+                }
+                next = source.next(), if waiting.is_none() && in_hand < IN_FLIGHT => {
+                    let Some(held) = next else { return };
+                    if self.coverage.covers(held.body()) {
+                        waiting = Some(held);
+                    } else {
+                        source.settle(held, true, settling);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The next event; may be dropped while it waits.
+    async fn next(&mut self) -> Option<Held> {
+        match self {
+            Self::Group(consumer) => consumer.next().await.map(Held::Delivery),
+            Self::Following { records, again } => {
+                if let Some(record) = again.pop_front() {
+                    return Some(Held::Record(record));
+                }
+                records.next().await.map(Held::Record)
+            }
+        }
+    }
+
+    fn settle(&mut self, held: Held, acked: bool, settling: &mut FuturesUnordered<BoxFuture<'static, ()>>) {
+        match (held, self) {
+            (Held::Delivery(delivery), _) => settling.push(Box::pin(async move {
+                let settlement = if acked { Settlement::Ack } else { Settlement::Return };
+                if let Err(error) = delivery.settle(settlement).await {
+                    debug!(event = "gateway.bot_settle_failed", reason = %error, "an event comes again");
+                }
+            })),
+            // Bounded by what is in hand.
+            (Held::Record(record), Self::Following { again, .. }) if !acked => again.push_back(record),
+            (Held::Record(_), _) => {}
+        }
+    }
+}
+
+// === impl Follower ===
+
+impl Follower {
+    async fn scan(&mut self, from: ScanFrom) -> Result<Box<dyn Records>, BusError> {
+        let topics = ScanTopics::One(self.topic.clone());
+        self.bus.scan(Scan { topics, from, follow: true }).await
+    }
+
+    /// The next record; none once the bus is closed.
+    async fn next(mut self) -> Option<(Record, Self)> {
+        loop {
+            let read = match &mut self.records {
+                Some(records) => records.next().await,
+                None => match self.scan(ScanFrom::Time(self.since)).await {
+                    Ok(records) => {
+                        self.records = Some(records);
+                        continue;
+                    }
+                    Err(error) => Some(Err(error)),
+                },
+            };
+            match read? {
+                Ok(record) if self.last.is_some_and(|last| record.seq <= last) => {}
+                Ok(record) => {
+                    self.last = Some(record.seq);
+                    self.since = record.published_at;
+                    return Some((record, self));
+                }
+                Err(error) => {
+                    debug!(event = "gateway.bot_reading_broke", reason = %error, "reading begins again");
+                    self.records = None;
+                    tokio::time::sleep(REOPEN_AFTER).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a bot's session decides: its subscriptions, and the events that are not acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{ACK_WITHIN, Moment, Output, Session, error};
+use crate::codes::{Closing, ErrorCode};
+use crate::frames::{self, Durable, Feed, Filter};
+
+/// A bot's part of a session.
+#[derive(Debug, Default)]
+pub(super) struct Bot {
+    /// One for a feed at most.
+    subscriptions: Vec<Subscribed>,
+    /// Cursors that were not acknowledged, and until when they may be. Later ones end later; bounded by
+    /// what a subscription holds in hand.
+    unacked: BTreeMap<u64, (Feed, Instant)>,
+    /// Since when events cannot be sent because the client does not read.
+    crowded_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Subscribed {
+    feed: Feed,
+    id: Option<String>,
+    is_durable: bool,
+    /// Until when it may begin; `None` when it has.
+    begins_until: Option<Instant>,
+}
+
+/// An event that is not acknowledged within this comes again, under a new cursor.
+pub(super) const EVENT_ACK_WITHIN: Duration = Duration::from_secs(60);
+/// How long a client may leave so much unread that events have to wait.
+pub(super) const CROWDED: Duration = Duration::from_secs(20);
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn subscribe(
+        &mut self,
+        id: Option<String>,
+        (feed, filter, durable): (Feed, Filter, Durable),
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let id_of = id.as_deref();
+        let token = &self.terms.token;
+        if !token.bot {
+            return error(ErrorCode::UnsupportedType, "only bot tokens may subscribe", id_of, now, out);
+        }
+        if feed == Feed::Outcomes {
+            // They name neither, so that a limit could only let everything through, or nothing.
+            if !(token.platforms.is_empty() && token.channels.is_empty() && token.types.is_empty()) {
+                let why = "outcomes name no platform, channel or type, and this token is limited to some";
+                return error(ErrorCode::Forbidden, why, id_of, now, out);
+            }
+            if filter != Filter::default() {
+                return error(ErrorCode::BadRequest, "outcomes take no filter", id_of, now, out);
+            }
+        }
+        let bot = self.bot.get_or_insert_default();
+        if bot.subscriptions.iter().any(|subscribed| subscribed.feed == feed) {
+            let why = "this connection has a subscription to this topic already";
+            return error(ErrorCode::BadRequest, why, id_of, now, out);
+        }
+        bot.subscriptions.push(Subscribed {
+            feed,
+            id,
+            is_durable: durable != Durable::No,
+            begins_until: Some(now.mono + ACK_WITHIN),
+        });
+        out.push(Output::Subscribe { feed, filter, durable });
+    }
+
+    /// The subscription has begun.
+    pub(super) fn subscribed(&mut self, feed: Feed, now: Moment, out: &mut Vec<Output>) {
+        let Some(subscribed) = self.subscription(feed) else { return };
+        subscribed.begins_until = None;
+        let id = subscribed.id.take();
+        let frame = frames::subscribed(feed, subscribed.is_durable, id.as_deref(), now.wall);
+        out.push(Output::Send(frame));
+    }
+
+    /// The subscription is over: it did not begin, or the bus has closed.
+    pub(super) fn unsubscribed(&mut self, feed: Feed, why: &str, now: Moment, out: &mut Vec<Output>) {
+        let Some(bot) = &mut self.bot else { return };
+        let Some(at) = bot.subscriptions.iter().position(|subscribed| subscribed.feed == feed) else {
+            return;
+        };
+        let Subscribed { id, .. } = bot.subscriptions.swap_remove(at);
+        bot.unacked.retain(|_, (of, _)| *of != feed);
+        let message = format!("no subscription to {}: {why}", feed.as_str());
+        error(ErrorCode::BusUnavailable, &message, id.as_deref(), now, out);
+        out.push(Output::Unsubscribe { feed });
+    }
+
+    /// An event is to be sent under this cursor.
+    pub(super) fn event(
+        &mut self,
+        feed: Feed,
+        cursor: u64,
+        body: &Bytes,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(bot) = &mut self.bot else { return };
+        bot.unacked.insert(cursor, (feed, now.mono + EVENT_ACK_WITHIN));
+        out.push(Output::Send(frames::event(feed, cursor, body)));
+    }
+
+    /// The client acknowledged an event; says whether that was one it was sent. An acknowledgement that
+    /// came too late is of one that comes again.
+    pub(super) fn event_acked(&mut self, cursor: u64, out: &mut Vec<Output>) -> bool {
+        let Some((feed, _)) = self.bot.as_mut().and_then(|bot| bot.unacked.remove(&cursor)) else {
+            return false;
+        };
+        out.push(Output::Settle { feed, cursor, acked: true });
+        true
+    }
+
+    /// Whether the client leaves so much unread that events have to wait.
+    pub(super) fn crowded(&mut self, is_crowded: bool, now: Moment) {
+        if let Some(bot) = &mut self.bot {
+            bot.crowded_since = is_crowded.then(|| bot.crowded_since.unwrap_or(now.mono));
+        }
+    }
+
+    pub(super) fn bot_tick(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let Some(bot) = &mut self.bot else { return };
+        if bot.crowded_since.is_some_and(|since| now.mono >= since + CROWDED) {
+            return self.close(Closing::SlowConsumer, Closing::SlowConsumer.word(), out);
+        }
+        while let Some(entry) = bot.unacked.first_entry()
+            && entry.get().1 <= now.mono
+        {
+            let (cursor, (feed, _)) = entry.remove_entry();
+            out.push(Output::Settle { feed, cursor, acked: false });
+        }
+        let late = bot.subscriptions.iter().find(|s| s.begins_until.is_some_and(|until| until <= now.mono));
+        if let Some(feed) = late.map(|subscribed| subscribed.feed) {
+            self.unsubscribed(feed, "the bus did not answer in time", now, out);
+        }
+    }
+
+    pub(super) fn bot_deadline(&self) -> Option<Instant> {
+        let bot = self.bot.as_ref()?;
+        let crowded = bot.crowded_since.map(|since| since + CROWDED);
+        let unacked = bot.unacked.first_key_value().map(|(_, (_, until))| *until);
+        let begins = bot.subscriptions.iter().filter_map(|subscribed| subscribed.begins_until).min();
+        [crowded, unacked, begins].into_iter().flatten().min()
+    }
+
+    fn subscription(&mut self, feed: Feed) -> Option<&mut Subscribed> {
+        self.bot.as_mut()?.subscriptions.iter_mut().find(|subscribed| subscribed.feed == feed)
+    }
+}

@@ -1,0 +1,184 @@
+//! Bots: subscriptions on a real socket and a bus in memory.
+
+use std::time::Duration;
+
+use chatbus_bus::{Bus as _, Lag, Message, Publish as _};
+use chatbus_event::{Attributes, MessageId, Topic};
+use chatbus_gateway::tokens::NewToken;
+use serde_json::{Value, json};
+
+use crate::fixture::{Client, Fixture, PATIENCE};
+
+fn new_bot() -> NewToken {
+    NewToken { user_id: "bot".to_owned(), bot: Some("bot".to_owned()), ..NewToken::default() }
+}
+
+/// Puts an event on the bus.
+async fn publish(fixture: &Fixture, id: &str, channel: &str, text: &str) {
+    let body = json!({
+        "v": "1", "id": id, "correlationId": format!("c-{id}"), "type": "chat.message.v1",
+        "source": "ingress.twitch", "channel": channel, "userId": "7",
+        "egress": {"destination": "internal.egress.v1.one", "type": "chat"},
+        "message": {"id": format!("m-{id}"), "role": "user", "text": text},
+    });
+    let message = Message::new(MessageId::new(id), Attributes::new(), body.to_string());
+    fixture.feeds.publish(&Topic::ingress(), message).await.unwrap();
+}
+
+/// Subscribes, and sees that it begins.
+async fn subscribe(client: &mut Client, durable: Value, filter: Value) {
+    let payload = json!({"topic": "ingress", "durable": durable, "filter": filter});
+    client.send(json!({"type": "subscribe", "payload": payload, "metadata": {"id": "s"}})).await;
+    let answer = client.next().await;
+    let durable = json!(durable.is_string() || durable == true);
+    assert_eq!((&answer["type"], &answer["metadata"]["id"]), (&json!("subscribed"), &json!("s")));
+    assert_eq!(answer["payload"], json!({"topic": "ingress", "durable": durable}));
+}
+
+/// The next event's id and cursor.
+async fn event(client: &mut Client) -> (String, u64) {
+    let frame = client.next().await;
+    assert_eq!(frame["type"], "event", "{frame}");
+    (frame["payload"]["id"].as_str().unwrap().to_owned(), frame["metadata"]["cursor"].as_u64().unwrap())
+}
+
+async fn ack(client: &mut Client, cursor: u64) {
+    client.send(json!({"type": "event.ack", "payload": {"cursor": cursor}})).await;
+}
+
+/// Until the bus holds so many events for its groups, and so many of them are in somebody's hands.
+async fn until_pending(fixture: &Fixture, pending: u64, in_flight: u64) {
+    let waiting = async {
+        loop {
+            let lag = fixture.feeds.lag().await.unwrap();
+            let sum = |of: fn(&Lag) -> u64| lag.iter().map(of).sum::<u64>();
+            if (sum(|lag| lag.pending), sum(|lag| lag.in_flight)) == (pending, in_flight) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the bus to know");
+}
+
+#[tokio::test]
+async fn a_durable_subscription_goes_on_with_what_was_not_acknowledged() {
+    let fixture = Fixture::new().await;
+    let (secret, token) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, json!("main"), Value::Null).await;
+    publish(&fixture, "a", "#x", "one").await;
+    publish(&fixture, "b", "#x", "two").await;
+    let (first, cursor) = event(&mut client).await;
+    assert_eq!((first.as_str(), event(&mut client).await.0.as_str()), ("a", "b"));
+    ack(&mut client, cursor).await;
+    until_pending(&fixture, 1, 1).await;
+    drop(client);
+    until_pending(&fixture, 1, 0).await;
+    publish(&fixture, "c", "#x", "while nobody was there").await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, json!("main"), Value::Null).await;
+    let again = client.next().await;
+    assert_eq!(again["payload"]["id"], "b");
+    assert_eq!(again["payload"]["message"]["text"], "two", "the whole event");
+    let (third, last) = event(&mut client).await;
+    assert_eq!(third, "c");
+    ack(&mut client, again["metadata"]["cursor"].as_u64().unwrap()).await;
+    ack(&mut client, last).await;
+    until_pending(&fixture, 0, 0).await;
+    let lag = fixture.feeds.lag().await.unwrap();
+    assert_eq!(lag[0].group.as_str(), format!("bot-{}-main", token.id));
+}
+
+#[tokio::test]
+async fn what_the_token_or_the_filter_does_not_cover_is_acknowledged_and_not_sent() {
+    let fixture = Fixture::new().await;
+    let channels = vec!["x".to_owned(), "y".to_owned()];
+    let (secret, _) = fixture.token_with(NewToken { channels, ..new_bot() }).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, json!(true), json!({"channel": "#x"})).await;
+    for (id, channel) in [("a", "#y"), ("b", "#z"), ("c", "#x")] {
+        publish(&fixture, id, channel, "hi").await;
+    }
+    let (id, _) = event(&mut client).await;
+    assert_eq!(id, "c");
+    until_pending(&fixture, 1, 1).await;
+}
+
+#[tokio::test]
+async fn without_durable_a_bot_hears_what_comes_after_and_leaves_nothing_behind() {
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    publish(&fixture, "before", "#x", "hi").await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, Value::Null, Value::Null).await;
+    publish(&fixture, "after", "#x", "hi").await;
+    assert_eq!(event(&mut client).await.0, "after");
+    // Nobody acknowledges it: it comes again.
+    tokio::time::pause();
+    let again = client.next().await;
+    tokio::time::resume();
+    assert_eq!((&again["payload"]["id"], &again["metadata"]["cursor"]), (&json!("after"), &json!(2)));
+    assert_eq!(fixture.feeds.lag().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn no_more_than_256_events_are_in_flight() {
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    for durable in [json!(true), Value::Null] {
+        let (mut client, _) = fixture.connect(&secret).await;
+        subscribe(&mut client, durable.clone(), Value::Null).await;
+        for n in 0..300 {
+            publish(&fixture, &format!("{durable}{n}"), "#x", "hi").await;
+        }
+        let mut cursors = Vec::new();
+        for _ in 0..256 {
+            cursors.push(event(&mut client).await.1);
+        }
+        client.works().await;
+        ack(&mut client, cursors[255]).await;
+        assert_eq!(event(&mut client).await.0, format!("{durable}256"), "one done, one more");
+        client.works().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bot_that_reads_nothing_is_a_slow_consumer_and_its_events_come_again() {
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, json!(true), Value::Null).await;
+    // More than kernels hold.
+    let text = "x".repeat(200 * 1024);
+    for n in 0..100 {
+        publish(&fixture, &n.to_string(), "#x", &text).await;
+    }
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    tokio::time::resume();
+    assert_eq!(client.closed().await.0, 4408);
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, json!(true), Value::Null).await;
+    for n in 0..100 {
+        let (id, cursor) = event(&mut client).await;
+        assert_eq!(id, n.to_string());
+        ack(&mut client, cursor).await;
+    }
+    until_pending(&fixture, 0, 0).await;
+}
+
+#[tokio::test]
+async fn who_is_no_bot_does_not_subscribe_and_a_bus_that_is_away_is_said() {
+    let fixture = Fixture::new().await;
+    let frame = json!({"type": "subscribe", "payload": {"topic": "ingress", "durable": true}});
+    let mut user = fixture.user("alice").await;
+    user.send(frame.clone()).await;
+    assert_eq!(user.next().await["payload"]["code"], "unsupported_type");
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    fixture.feeds.close().await;
+    client.send(frame).await;
+    assert_eq!(client.next().await["payload"]["code"], "bus_unavailable");
+    client.works().await;
+}
