@@ -14,6 +14,7 @@ mod check;
 mod clock;
 mod link;
 mod node;
+mod ordered;
 mod plan;
 mod platform;
 mod process;

@@ -138,7 +138,7 @@ impl Node {
             control.clone(),
             Box::pin(async move {
                 if let Some(parts) = parts {
-                    parts.live().await;
+                    Box::pin(parts.live()).await;
                 }
             }),
         );
@@ -199,7 +199,7 @@ impl Parts {
             was_here = true;
             self.link.say(|| "has its lease".to_owned());
             epoch.send_replace(Some(life.clone()));
-            self.serve(membership, &janitors).await;
+            Box::pin(self.serve(membership, &janitors)).await;
         }
     }
 

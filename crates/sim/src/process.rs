@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use chatbus_runtime::{Spawner, Task};
-use futures::Stream as _;
-use futures::stream::FuturesUnordered;
+
+use crate::ordered::Ordered;
 
 /// What decides over a process from outside.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(crate) enum End {
 /// A process: a future that ends when it does.
 pub(crate) struct Process {
     control: Arc<Control>,
-    tasks: FuturesUnordered<Counted>,
+    tasks: Ordered<Counted>,
 }
 
 /// A task whose every poll is an await at which the process may die.
@@ -134,7 +134,7 @@ impl Spawner for ProcessSpawner {
 impl Process {
     /// A process that ends with this task.
     pub(crate) fn new(control: Arc<Control>, main: Task) -> Self {
-        let tasks = FuturesUnordered::new();
+        let mut tasks = Ordered::default();
         let ends = control.clone();
         let task: Task = Box::pin(async move {
             main.await;
@@ -156,7 +156,7 @@ impl Future for Process {
                 if let Some(end) = state.over {
                     state.spawned.clear();
                     drop(state);
-                    self.tasks = FuturesUnordered::new();
+                    self.tasks = Ordered::default();
                     return Poll::Ready(end);
                 }
                 if state.frozen {
@@ -168,12 +168,12 @@ impl Future for Process {
                 let control = self.control.clone();
                 self.tasks.push(Counted { control, task });
             }
-            let polled = Pin::new(&mut self.tasks).poll_next(cx);
+            self.tasks.poll_woken(cx);
             let (is_over, has_spawned) = {
                 let state = self.control.lock();
                 (state.over.is_some(), !state.spawned.is_empty())
             };
-            if polled.is_pending() && !is_over && !has_spawned {
+            if !is_over && !has_spawned {
                 return Poll::Pending;
             }
         }
@@ -188,5 +188,46 @@ impl Future for Counted {
             return Poll::Pending;
         }
         self.task.as_mut().poll(cx)
+    }
+}
+
+/// The machine that all processes run on: they are polled in the order in which they were started.
+#[derive(Default)]
+pub(crate) struct Machine(Mutex<Running>);
+
+#[derive(Default)]
+struct Running {
+    started: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    waker: Option<Waker>,
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Starts something.
+    pub(crate) fn start(&self, process: impl Future<Output = ()> + Send + 'static) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.started.push(Box::pin(process));
+        let waker = running.waker.take();
+        drop(running);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Runs for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut all = Ordered::default();
+        std::future::poll_fn(move |cx| {
+            let started = {
+                let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                running.waker = Some(cx.waker().clone());
+                std::mem::take(&mut running.started)
+            };
+            started.into_iter().for_each(|process| all.push(process));
+            all.poll_woken(cx);
+            Poll::<()>::Pending
+        })
+        .await;
     }
 }

@@ -23,7 +23,7 @@ use crate::link::{Link, Weather, pause};
 use crate::node::{Around, Node};
 use crate::plan::{Plan, What};
 use crate::platform::{Platforms, Reach};
-use crate::process::End;
+use crate::process::{End, Machine};
 use crate::rng::{Rng, SharedRng};
 use crate::trace::Trace;
 use crate::wrong::Wrong;
@@ -76,6 +76,7 @@ struct World<'a> {
     /// How an instance comes back whose end was planned.
     back: BTreeMap<usize, (Duration, bool)>,
     published: BTreeMap<String, Instant>,
+    machine: Arc<Machine>,
     ends: mpsc::Sender<(usize, End)>,
     ended: mpsc::Receiver<(usize, End)>,
 }
@@ -113,6 +114,11 @@ pub fn run(plan: &Plan, listens: bool, configure: impl Fn(&mut EngineConfig) + S
             said: 0,
         },
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the world is the machine's owner")]
+fn start_machine(machine: &Arc<Machine>) {
+    tokio::spawn(machine.clone().run());
 }
 
 // === impl World ===
@@ -156,6 +162,8 @@ impl<'a> World<'a> {
             })
             .collect();
         let (ends, ended) = mpsc::channel(64);
+        let machine = Arc::<Machine>::default();
+        start_machine(&machine);
         let around = Around { store, server, platforms, metrics: Metrics::new(), seed: plan.seed, configure };
         let mut world = Self {
             plan,
@@ -171,6 +179,7 @@ impl<'a> World<'a> {
             lasting: BTreeMap::new(),
             back: BTreeMap::new(),
             published: BTreeMap::new(),
+            machine,
             ends,
             ended,
         };
@@ -238,7 +247,7 @@ impl<'a> World<'a> {
         let (process, network) = node.start(&self.around, known_over);
         node.link.say(|| format!("starts, life {}", node.lives));
         let ends = self.ends.clone();
-        tokio::spawn(async move {
+        self.machine.start(async move {
             let end = process.await;
             let _ = ends.send((instance, end)).await;
         });

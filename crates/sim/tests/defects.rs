@@ -8,6 +8,7 @@ use chatbus_sim::{Plan, Wrong, run};
 const SEEDS: u64 = 2_000;
 
 /// Runs seeds until one shows the mistake by what it must show.
+#[expect(clippy::print_stdout, reason = "says which seed it was")]
 fn is_caught(
     configure: impl Fn(&mut EngineConfig) + Clone + Send + Sync + 'static,
     shows: fn(&Wrong) -> bool,
