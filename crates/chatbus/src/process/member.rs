@@ -56,6 +56,8 @@ impl Member {
         let living = async {
             declare::until_done(&*self.bus, &self.subscriptions, &self.runtime).await;
             while Box::pin(self.live(&view, &leases)).await == Ended::Lost {
+                // Whatever was said last: until it has a lease again it is not ready.
+                self.engine_state.send_replace(EngineState::LookingBack);
                 tracing::warn!(event = "egress.rejoining", "joining again under a new lease");
             }
         };
