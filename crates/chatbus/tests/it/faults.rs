@@ -219,7 +219,7 @@ async fn round(
     for (name, before) in frozen.into_iter().zip(lost) {
         eventually("it noticed", LONG, async || match losses(cluster, name) {
             now if now > before => Ok(()),
-            _ => Err(format!("{name} did not lose its lease")),
+            _ => Err(format!("{name} did not lose its lease\n{}", cluster.running[name].log())),
         })
         .await;
     }
@@ -253,6 +253,24 @@ fn explain(sends: &BTreeMap<String, Vec<Send>>, faults: &[Fault]) -> Result<usiz
     } else {
         Err(format!("{} extra sends that no fault explains: {wrong:#?}", wrong.len()))
     }
+}
+
+/// How many were heard or said before one of the same conversation that was published before them on the
+/// same generic topic. Only for the eye: an instance that dies hands what it had to others, later.
+fn overtaken(sends: &BTreeMap<String, Vec<Send>>) -> usize {
+    let mut last: BTreeMap<String, i64> = BTreeMap::new();
+    let mut count = 0;
+    let first = |n: usize| sends.get(&format!("event-{n}"))?.iter().map(|send| send.at).min();
+    let most = sends.keys().filter_map(|id| id.strip_prefix("event-")?.parse::<usize>().ok()).max();
+    for n in 0..=most.unwrap_or_default() {
+        let (topic, event) = event(n);
+        let Some(at) = first(n).filter(|_| topic == "internal.egress.v1") else { continue };
+        let conversation = format!("{} {}", event["channel"], event["userId"]);
+        let before = last.entry(conversation).or_insert(at);
+        count += usize::from(at < *before);
+        *before = at.max(*before);
+    }
+    count
 }
 
 #[tokio::test]
@@ -347,6 +365,7 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
     }
     println!("{statuses:?}");
     let (in_chat, to_users) = (explain(&said, &faults), explain(&heard, &faults));
+    println!("overtaken in chat: {}; to users: {}", overtaken(&said), overtaken(&heard));
     println!("said again in chat: {in_chat:?}; to users: {to_users:?}; SENT and never seen: {unseen:#?}");
     assert!(in_chat.is_ok() && to_users.is_ok() && unseen.is_empty(), "{faults:#?}");
     let good = statuses.get("SENT").copied().unwrap_or_default();
