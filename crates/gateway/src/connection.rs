@@ -19,9 +19,10 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
-use crate::codes::Closing;
+use crate::codes::{Closing, ErrorCode};
 use crate::history::{Mark, Recall};
 use crate::link::{Link, Order, Written};
+use crate::outcomes::Wait;
 use crate::publish::Said;
 use crate::server::Shared;
 use crate::session::{Input, Moment, Output, Session, Terms};
@@ -61,6 +62,8 @@ const READ_AT_ONCE: usize = 16;
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// A slow one has much to read before it finds out.
 const SLOW_CLOSE_WITHIN: Duration = Duration::from_secs(15);
+/// How long after its deadline an outcome may come.
+const OUTCOME_SLACK: Duration = Duration::from_secs(15);
 /// How long the histories may take to answer.
 const RECALL_WITHIN: Duration = Duration::from_secs(1);
 
@@ -80,7 +83,12 @@ impl Connection {
         let link = Arc::new(Link::new(id, key, tcp, part));
         let now = shared.now();
         let (session, terms_seq) = place.join(&link, |seq| {
-            let terms = Terms { token: Arc::clone(&token), identity: Arc::clone(&shared.identity), seq };
+            let terms = Terms {
+                token: Arc::clone(&token),
+                identity: Arc::clone(&shared.identity),
+                parse_target: shared.parse_target,
+                seq,
+            };
             let mut session = Session::new(terms, now);
             let mut out = Vec::new();
             session.on(Input::Opened, now, &mut out);
@@ -264,6 +272,24 @@ impl Connection {
                     Input::Answered { number, correlation_id, accepted: accept.accept(event).await }
                 }));
             }
+            Output::Say { number, saying } => {
+                let Shared { runtime, bus, outcomes, egress_deadline, .. } = &*self.shared;
+                let ids = [runtime.entropy.uuid(), runtime.entropy.uuid()];
+                let said = saying.event(self.place.user(), ids, now.wall);
+                let until = now.mono + *egress_deadline + OUTCOME_SLACK;
+                outcomes.wait(runtime, bus, &said.delivery_id, Wait::new(&self.link, saying.id, until));
+                let receipt = bus.publish(&said.topic, said.message);
+                let (correlation_id, delivery_id) = (said.correlation_id, said.delivery_id);
+                self.answers.push_back(Box::pin(async move {
+                    let taken = receipt.await.map(|_| ()).map_err(|error| {
+                        let is_temporary = error.is_temporary();
+                        let code = if is_temporary { ErrorCode::BusUnavailable } else { ErrorCode::Refused };
+                        (code, error.to_string())
+                    });
+                    Input::Said { number, correlation_id, delivery_id, taken }
+                }));
+            }
+            Output::Acked { delivery_id } => self.shared.outcomes.acked(&delivery_id),
             Output::Recall { epoch, seq } => {
                 let (shared, user) = (Arc::clone(&self.shared), Arc::clone(self.place.user()));
                 let until = Mark { epoch: shared.identity.epoch.clone(), seq: self.terms_seq };

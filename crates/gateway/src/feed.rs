@@ -12,7 +12,7 @@ use chatbus_bus::{
     Bus, BusError, Consumer, Delivery, Group, Record, Records, Scan, ScanFrom, ScanTopics, Settlement,
     Subscription,
 };
-use chatbus_event::{Timestamp, Topic};
+use chatbus_event::Timestamp;
 use chatbus_runtime::Runtime;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
@@ -66,7 +66,7 @@ enum Source {
 /// A reading that goes on after a break.
 struct Follower {
     bus: Arc<dyn Bus>,
-    topic: Topic,
+    topics: ScanTopics,
     records: Option<Box<dyn Records>>,
     /// The last one read.
     last: Option<u64>,
@@ -91,6 +91,12 @@ pub(crate) fn subscribe(runtime: &Runtime, bus: Arc<dyn Bus>, coverage: Coverage
     let pump = Pump { bus, coverage, told: tell, settled };
     runtime.spawn("gateway.subscription", pump.run(group, since));
     Tap { told, settled: settle }
+}
+
+/// Reads what was accepted since then and what comes, over breaks, until the bus is closed.
+pub(crate) fn follow(bus: Arc<dyn Bus>, topics: ScanTopics, since: Timestamp) -> BoxStream<'static, Record> {
+    let follower = Follower { bus, topics, records: None, last: None, since };
+    stream::unfold(follower, Follower::next).boxed()
 }
 
 /// The group of a durable subscription: of the token's own, whatever the connection and the instance.
@@ -159,8 +165,9 @@ impl Pump {
     async fn open(&self, group: Option<String>, since: Timestamp) -> Result<Source, BusError> {
         let topic = self.coverage.feed.topic();
         let Some(group) = group else {
+            let topics = ScanTopics::One(topic);
             let mut follower =
-                Follower { bus: Arc::clone(&self.bus), topic, records: None, last: None, since };
+                Follower { bus: Arc::clone(&self.bus), topics, records: None, last: None, since };
             follower.records = Some(follower.scan(ScanFrom::New).await?);
             let records = stream::unfold(follower, Follower::next).boxed();
             return Ok(Source::Following { records, again: VecDeque::new() });
@@ -237,7 +244,7 @@ impl Source {
 
 impl Follower {
     async fn scan(&mut self, from: ScanFrom) -> Result<Box<dyn Records>, BusError> {
-        let topics = ScanTopics::One(self.topic.clone());
+        let topics = self.topics.clone();
         self.bus.scan(Scan { topics, from, follow: true }).await
     }
 

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use chatbus_connector::{About, Outbound};
-use chatbus_event::Timestamp;
 use chatbus_event::json::Raw;
-use uuid::Uuid;
+use chatbus_event::{EgressKind, Timestamp};
 
 use crate::codes::ErrorCode;
 
 mod bot;
 
-pub(crate) use bot::{Durable, Feed, Filter, event, subscribed};
+pub(crate) use bot::{Durable, Feed, Filter, Recipient, event, outcome, subscribed};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub(crate) enum Request {
     Ping { id: Option<String> },
     /// `subscribe`
     Subscribe { id: Option<String>, feed: Feed, filter: Filter, durable: Durable },
+    /// `egress.send`
+    Egress { id: Option<String>, to: Recipient, kind: Option<EgressKind>, text: String },
     /// `event.ack`
     EventAck { id: Option<String>, cursor: u64 },
 }
@@ -69,6 +70,7 @@ impl Request {
             "connection.resume" => read_resume(payload.as_ref(), id),
             "ping" => Ok(Self::Ping { id }),
             "subscribe" => bot::read_subscribe(payload.as_ref(), id),
+            "egress.send" => bot::read_egress(payload.as_ref(), id),
             "event.ack" => bot::read_ack(payload.as_ref(), id),
             other => {
                 let quote = &other[..other.floor_char_boundary(MAX_QUOTE_BYTES)];
@@ -141,9 +143,9 @@ pub(crate) fn ready(user: &str, instance: &str, epoch: &str, seq: u64, now: Time
 }
 
 /// `chat.ack`.
-pub(crate) fn ack(id: &str, correlation_id: &Uuid, spooled: bool, now: Timestamp) -> Bytes {
+pub(crate) fn ack(id: &str, correlation_id: &str, spooled: bool, now: Timestamp) -> Bytes {
     let mut f = Frame::new("chat.ack");
-    f.text("id", id).text("correlationId", hyphenated(correlation_id, &mut Uuid::encode_buffer()));
+    f.text("id", id).text("correlationId", correlation_id);
     if spooled {
         f.raw("spooled", b"true");
     }
@@ -213,10 +215,6 @@ pub(crate) fn received(outbound: &Outbound, seq: u64, now: Timestamp) -> Bytes {
         f.text("source", &about.source);
     }
     f.end()
-}
-
-fn hyphenated<'a>(id: &Uuid, buffer: &'a mut [u8]) -> &'a str {
-    id.hyphenated().encode_lower(buffer)
 }
 
 /// A frame in the making: `{"type":…,"payload":{…},"metadata":{…}}`.

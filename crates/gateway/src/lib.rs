@@ -22,6 +22,14 @@
 //! | server | `{"type":"event","payload":{the event},"metadata":{"cursor","topic"}}` |
 //! | client | `{"type":"event.ack","payload":{"cursor"}}`, of that one event; nothing answers it |
 //!
+//! | client | `{"type":"egress.send","payload":{"to":TARGET\|"replyTo":ID,"text","type"?},"metadata":{"id"?}}`, answered by `chat.ack` |
+//! | server, later | `{"type":"egress.outcome","payload":{"id"?,"correlationId","deliveryId","status","error"?},"metadata":{"timestamp"}}` |
+//!
+//! * `TARGET` is `twitch:#channel`, `websocket:USER` or `dm:PLATFORM:USER`, within what the token covers. `ID` is
+//!   the `id` or `message.id` of one of the last 256 events of a subscription of this connection. `type` is
+//!   `chat`, `dm` or `event`; what is private cannot be answered in public. An id that is a UUID is sent once.
+//! * No `egress.outcome` comes when none is known 15 s after the deadline, or 10,000 are waited for on the
+//!   instance, or the connection is gone: subscribe to `outcomes` to hear them all.
 //! * A connection has one subscription to a topic. `NAME` is 1 to 32 of `A-Z a-z 0-9 _ -`, and belongs to
 //!   the token: connections of one token share its events among them.
 //! * 256 events of a subscription are in flight. What is not acknowledged in 60 s comes again under
@@ -66,11 +74,13 @@
 mod codes;
 mod connection;
 mod coverage;
+mod egress;
 mod fate;
 mod feed;
 mod frames;
 mod history;
 mod link;
+mod outcomes;
 mod presence;
 mod publish;
 mod server;
@@ -81,6 +91,7 @@ pub mod tokens;
 mod upgrade;
 mod users;
 
+pub use egress::{Target, TargetParser};
 pub use history::{Histories, Mark, Recall, Remembered};
 pub use presence::{Lives, PresenceValue};
 pub use server::{Gateway, GatewayConfig, GatewayParts, routes};

@@ -156,6 +156,12 @@ impl Link {
         wire.queued_bytes = wire.queued_bytes.saturating_sub(taken * frame.len());
     }
 
+    /// Queues a frame that nobody waits for.
+    pub(crate) fn tell(&self, frame: Bytes) {
+        self.lock().send(frame);
+        self.task.wake();
+    }
+
     /// Whether it takes frames.
     pub(crate) fn is_open(&self) -> bool {
         !self.lock().is_closed

@@ -31,7 +31,7 @@ pub(crate) struct Said<'a> {
 }
 
 /// What ids derived from a client's own id are derived within: a namespace of our own, chosen once.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6c1f_9d52_0b1e_4b0c_9a57_77c5_2d0e_31a4);
+pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x6c1f_9d52_0b1e_4b0c_9a57_77c5_2d0e_31a4);
 
 // === impl Maker ===
 

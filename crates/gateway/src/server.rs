@@ -30,8 +30,10 @@ use tokio::net::TcpStream;
 use tracing::{debug, info};
 
 use crate::connection::Connection;
+use crate::egress::TargetParser;
 use crate::history::{Histories, Mark, Recall};
 use crate::link::{Link, Order};
+use crate::outcomes::Outcomes;
 use crate::presence::{Lives, Presence, elsewhere};
 use crate::publish::Maker;
 use crate::session::{Identity, Moment};
@@ -51,6 +53,8 @@ pub struct GatewayConfig {
     pub history_bytes: usize,
     /// The shape of the events that clients' messages become.
     pub shape: Shape,
+    /// `EGRESS_DEADLINE_MS`: how long an outcome may take.
+    pub egress_deadline: Duration,
     /// Connections this instance takes; more are answered 503.
     pub max_connections: usize,
 }
@@ -73,6 +77,8 @@ pub struct GatewayParts {
     pub accept: Arc<dyn Accept>,
     /// What bots listen to.
     pub bus: Arc<dyn Bus>,
+    /// Reads the targets of what bots send.
+    pub parse_target: TargetParser,
     /// Asked when a client resumes; only this instance when there is none.
     pub histories: Option<Arc<dyn Histories>>,
     /// The metrics.
@@ -92,6 +98,9 @@ pub(crate) struct Shared {
     pub(crate) maker: Maker,
     pub(crate) accept: Arc<dyn Accept>,
     pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) parse_target: TargetParser,
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) egress_deadline: Duration,
     pub(crate) metrics: Metrics,
     book: TokenBook,
     state: Arc<dyn State>,
@@ -151,8 +160,19 @@ fn refused(refusal: Refusal) -> Response {
 impl Gateway {
     /// A gateway. It serves once its routes are served, and [`Gateway::run`] keeps it.
     pub fn new(parts: GatewayParts) -> Self {
-        let GatewayParts { config, runtime, state, tokens, presence, lives, accept, bus, histories, metrics } =
-            parts;
+        let GatewayParts {
+            config,
+            runtime,
+            state,
+            tokens,
+            presence,
+            lives,
+            accept,
+            bus,
+            parse_target,
+            histories,
+            metrics,
+        } = parts;
         let users = Arc::new(Users::new(config.history_bytes));
         let identity =
             Arc::new(Identity { instance: config.instance.to_string(), epoch: config.epoch.clone() });
@@ -170,6 +190,9 @@ impl Gateway {
                 users,
                 accept,
                 bus,
+                parse_target,
+                outcomes: Arc::default(),
+                egress_deadline: config.egress_deadline,
                 metrics,
                 state,
                 presence,

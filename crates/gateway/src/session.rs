@@ -17,6 +17,7 @@ use chatbus_event::Timestamp;
 use uuid::Uuid;
 
 use crate::codes::{Closing, ErrorCode};
+use crate::egress::{Saying, TargetParser};
 use crate::frames::{self, Durable, Feed, Filter, Problem, Request};
 use crate::tokens::Token;
 use bot::Bot;
@@ -44,6 +45,8 @@ pub(crate) enum Input {
     Violation(Closing),
     /// What became of a publication.
     Answered { number: u32, correlation_id: Uuid, accepted: Accepted },
+    /// What became of a saying.
+    Said { number: u32, correlation_id: String, delivery_id: String, taken: Result<(), (ErrorCode, String)> },
     /// What the histories hold after the place asked for, in order; `None` when something is gone.
     Recalled(Option<Vec<Bytes>>),
     /// A subscription has begun.
@@ -71,6 +74,10 @@ pub(crate) enum Output {
     Send(Bytes),
     /// Publish this; the answer comes with its number.
     Publish { number: u32, id: Option<String>, text: String, channel: Option<String> },
+    /// Have this said; the answer comes with its number.
+    Say { number: u32, saying: Box<Saying> },
+    /// The client knows that the bus has this delivery, and may be told its outcome.
+    Acked { delivery_id: String },
     /// Ask the histories what came after this.
     Recall { epoch: String, seq: u64 },
     /// Begin to listen, within [`ACK_WITHIN`].
@@ -90,6 +97,7 @@ pub(crate) enum Output {
 pub(crate) struct Terms {
     pub(crate) token: Arc<Token>,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) parse_target: TargetParser,
     /// The last frame of the user before this connection.
     pub(crate) seq: u64,
 }
@@ -183,6 +191,9 @@ impl Session {
             Input::Answered { number, correlation_id, accepted } => {
                 self.answered(number, &correlation_id, accepted, now, out);
             }
+            Input::Said { number, correlation_id, delivery_id, taken } => {
+                self.said(number, &correlation_id, delivery_id, taken, now, out);
+            }
             Input::Recalled(frames) => self.recalled(frames, now, out),
             Input::Subscribed { feed } => self.subscribed(feed, now, out),
             Input::Unsubscribed { feed, why } => self.unsubscribed(feed, &why, now, out),
@@ -231,7 +242,7 @@ impl Session {
     fn frame(&mut self, frame: &Bytes, now: Moment, out: &mut Vec<Output>) {
         let request = Request::parse(frame);
         let within = match &request {
-            Ok(Request::Send { .. }) => self.sends.take(WITHIN, now.mono),
+            Ok(Request::Send { .. } | Request::Egress { .. }) => self.sends.take(WITHIN, now.mono),
             // There are no more of these than events.
             Ok(Request::EventAck { cursor, .. }) if self.event_acked(*cursor, out) => return,
             _ => self.others.take(OTHERS, WITHIN, now.mono),
@@ -245,6 +256,7 @@ impl Session {
             Ok(Request::Subscribe { id, feed, filter, durable }) => {
                 self.subscribe(id, (feed, filter, durable), now, out);
             }
+            Ok(Request::Egress { id, to, kind, text }) => self.say(id, &to, kind, text, now, out),
             Ok(Request::EventAck { id, .. }) if !self.terms.token.bot => {
                 error(ErrorCode::UnsupportedType, "only bot tokens get events", id.as_deref(), now, out);
             }
@@ -266,11 +278,16 @@ impl Session {
             let why = "the token does not cover this channel";
             return error(ErrorCode::Forbidden, why, id.as_deref(), now, out);
         }
+        let number = self.await_answer(id.clone(), now);
+        out.push(Output::Publish { number, id, text, channel });
+    }
+
+    fn await_answer(&mut self, id: Option<String>, now: Moment) -> u32 {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
         // Bounded by the rate and the time an acknowledgement may take.
-        self.waiting.push_back(Waiting { number, id: id.clone(), deadline: now.mono + ACK_WITHIN });
-        out.push(Output::Publish { number, id, text, channel });
+        self.waiting.push_back(Waiting { number, id, deadline: now.mono + ACK_WITHIN });
+        number
     }
 
     fn resume(&mut self, id: Option<&str>, epoch: String, seq: u64, now: Moment, out: &mut Vec<Output>) {
@@ -302,7 +319,7 @@ impl Session {
         let Some(Waiting { id, .. }) = self.waiting.remove(at) else { return };
         let ack = |spooled| {
             let own = correlation_id.to_string();
-            Output::Send(frames::ack(id.as_deref().unwrap_or(&own), correlation_id, spooled, now.wall))
+            Output::Send(frames::ack(id.as_deref().unwrap_or(&own), &own, spooled, now.wall))
         };
         match accepted {
             Accepted::Bus | Accepted::Duplicate => out.push(ack(false)),
@@ -337,6 +354,7 @@ impl Request {
         | Self::Resume { id, .. }
         | Self::Ping { id }
         | Self::Subscribe { id, .. }
+        | Self::Egress { id, .. }
         | Self::EventAck { id, .. }) = self;
         id.as_deref()
     }

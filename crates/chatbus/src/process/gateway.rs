@@ -30,6 +30,12 @@ pub(super) fn debug(gateway: Arc<Gateway>) -> Router {
     Router::new().route("/_debug/gateway", get(show))
 }
 
+/// As `chatbus send` reads it.
+fn parse_target(text: &str) -> Result<chatbus_gateway::Target, String> {
+    let chatbus_ops::SendTarget { destination, kind, channel, user_id } = crate::target::parse(text)?;
+    Ok(chatbus_gateway::Target { destination, kind, channel, user_id })
+}
+
 /// Beyond this a second instance serves better.
 const MAX_CONNECTIONS: usize = 50_000;
 
@@ -44,6 +50,7 @@ impl Served {
                 epoch: with.epoch.to_string(),
                 history_bytes: with.core.gateway_history_bytes,
                 shape: with.core.shape,
+                egress_deadline: with.core.egress_deadline,
                 max_connections: MAX_CONNECTIONS,
             },
             runtime: with.runtime.clone(),
@@ -53,6 +60,7 @@ impl Served {
             lives: Arc::new(move |instance, epoch| view.gateway_lives(instance, epoch)),
             accept,
             bus: Arc::clone(with.bus),
+            parse_target,
             histories: None,
             metrics: with.metrics.clone(),
         });

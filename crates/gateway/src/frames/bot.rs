@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chatbus_event::json::Raw;
-use chatbus_event::{Timestamp, Topic};
+use chatbus_event::{EgressKind, Timestamp, Topic};
 
 use super::{Frame, MAX_CHANNEL_BYTES, MAX_ID_BYTES, Problem, Request, bad};
 
@@ -34,6 +34,15 @@ pub(crate) enum Durable {
     Yes,
     /// A place with a name: 1 to [`MAX_DURABLE`] of `A-Z a-z 0-9 _ -`.
     Named(String),
+}
+
+/// Where a bot's text goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    /// `to`
+    To(String),
+    /// `replyTo`
+    ReplyTo(String),
 }
 
 /// The longest name of a place: with the token's id before it, it names a group of the bus.
@@ -123,7 +132,55 @@ pub(super) fn read_ack(payload: Option<&Raw>, id: Option<String>) -> Result<Requ
     }
 }
 
+pub(super) fn read_egress(payload: Option<&Raw>, id: Option<String>) -> Result<Request, Problem> {
+    let Some(payload) = payload.filter(|payload| payload.is_object()) else {
+        return bad(id, "payload is missing or not an object");
+    };
+    let [to, reply_to, text, kind] =
+        payload.pick(["to", "replyTo", "text", "type"]).map(|raw| raw.filter(|raw| !raw.is_null()));
+    let word = |raw: &Raw| match raw.as_str() {
+        Some(word) if !word.trim().is_empty() && word.len() <= 2 * MAX_ID_BYTES => Some(word.into_owned()),
+        _ => None,
+    };
+    let to = match (&to, &reply_to) {
+        (Some(to), None) => word(to).map(Recipient::To),
+        (None, Some(reply_to)) => word(reply_to).map(Recipient::ReplyTo),
+        _ => None,
+    };
+    let Some(to) = to else {
+        return bad(id, "payload has to have one of to and replyTo, a string of 1 to 512 bytes");
+    };
+    let Some(text) = text.as_ref().and_then(Raw::as_str).filter(|text| !text.trim().is_empty()) else {
+        return bad(id, "payload.text is missing, blank or not a string");
+    };
+    let kind = match kind {
+        None => None,
+        Some(kind) => match kind.as_str().and_then(|kind| EgressKind::parse(&kind)) {
+            Some(kind) => Some(kind),
+            None => return bad(id, "payload.type is not \"chat\", \"dm\" or \"event\""),
+        },
+    };
+    Ok(Request::Egress { id, to, kind, text: text.into_owned() })
+}
+
 // === writing ===
+
+/// `egress.outcome`, of a finalize event.
+pub(crate) fn outcome(id: Option<&str>, delivery_id: &str, finalize: &Raw, now: Timestamp) -> Bytes {
+    let mut f = Frame::new("egress.outcome");
+    if let Some(id) = id {
+        f.text("id", id);
+    }
+    let [correlation_id, status, error] = finalize.pick(["correlationId", "status", "error"]);
+    f.text("deliveryId", delivery_id);
+    for (name, part) in [("correlationId", correlation_id), ("status", status), ("error", error)] {
+        if let Some(part) = part {
+            f.raw(name, part.as_bytes());
+        }
+    }
+    f.metadata();
+    f.time(now).end()
+}
 
 /// `subscribed`.
 pub(crate) fn subscribed(feed: Feed, durable: bool, id: Option<&str>, now: Timestamp) -> Bytes {

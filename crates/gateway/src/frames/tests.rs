@@ -132,7 +132,7 @@ fn a_delivery_says_what_the_contract_says() {
 #[test]
 fn the_other_frames_are_as_the_contract_says() {
     let stamp = json!({"timestamp": "2025-11-21T17:02:00.000Z"});
-    let id = Uuid::nil();
+    let id = uuid::Uuid::nil().to_string();
     for (frame, kind, payload) in [
         (
             ready("u", "gw-1", "e1", 3, now()),

@@ -1,13 +1,17 @@
 //! What a bot's session decides: its subscriptions, and the events that are not acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chatbus_event::{EgressKind, Event};
 
-use super::{ACK_WITHIN, Moment, Output, Session, error};
+use super::{ACK_WITHIN, Moment, Output, Session, Waiting, error};
 use crate::codes::{Closing, ErrorCode};
-use crate::frames::{self, Durable, Feed, Filter};
+use crate::egress::{Origin, Saying, Where};
+use crate::feed::IN_FLIGHT;
+use crate::frames::{self, Durable, Feed, Filter, Recipient};
 
 /// A bot's part of a session.
 #[derive(Debug, Default)]
@@ -26,9 +30,14 @@ struct Subscribed {
     feed: Feed,
     id: Option<String>,
     is_durable: bool,
+    /// The last [`IN_FLIGHT`] events, for who answers them.
+    origins: VecDeque<Arc<Origin>>,
     /// Until when it may begin; `None` when it has.
     begins_until: Option<Instant>,
 }
+
+/// Why something is not done.
+pub(super) type Refused = (ErrorCode, String);
 
 /// An event that is not acknowledged within this comes again, under a new cursor.
 pub(super) const EVENT_ACK_WITHIN: Duration = Duration::from_secs(60);
@@ -69,6 +78,7 @@ impl Session {
             feed,
             id,
             is_durable: durable != Durable::No,
+            origins: VecDeque::new(),
             begins_until: Some(now.mono + ACK_WITHIN),
         });
         out.push(Output::Subscribe { feed, filter, durable });
@@ -107,6 +117,15 @@ impl Session {
     ) {
         let Some(bot) = &mut self.bot else { return };
         bot.unacked.insert(cursor, (feed, now.mono + EVENT_ACK_WITHIN));
+        if let Some(subscribed) = bot.subscriptions.iter_mut().find(|subscribed| subscribed.feed == feed)
+            && feed != Feed::Outcomes
+            && let Some(origin) = Event::decode(body).ok().as_ref().and_then(Origin::of)
+        {
+            if subscribed.origins.len() == IN_FLIGHT {
+                subscribed.origins.pop_front();
+            }
+            subscribed.origins.push_back(Arc::new(origin));
+        }
         out.push(Output::Send(frames::event(feed, cursor, body)));
     }
 
@@ -124,6 +143,88 @@ impl Session {
     pub(super) fn crowded(&mut self, is_crowded: bool, now: Moment) {
         if let Some(bot) = &mut self.bot {
             bot.crowded_since = is_crowded.then(|| bot.crowded_since.unwrap_or(now.mono));
+        }
+    }
+
+    pub(super) fn say(
+        &mut self,
+        id: Option<String>,
+        to: &Recipient,
+        kind: Option<EgressKind>,
+        text: String,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        match self.place(to, kind) {
+            Err((code, why)) => error(code, &why, id.as_deref(), now, out),
+            Ok((to, kind)) => {
+                let number = self.await_answer(id.clone(), now);
+                out.push(Output::Say { number, saying: Box::new(Saying { to, kind, text, id }) });
+            }
+        }
+    }
+
+    /// Where a text may go, and how.
+    fn place(&self, to: &Recipient, kind: Option<EgressKind>) -> Result<(Where, EgressKind), Refused> {
+        let token = &self.terms.token;
+        if !token.bot {
+            return Err((ErrorCode::UnsupportedType, "only bot tokens may send this".to_owned()));
+        }
+        let (place, own) = match to {
+            Recipient::To(text) => {
+                let target = (self.terms.parse_target)(text).map_err(|why| (ErrorCode::BadRequest, why))?;
+                let is_named = |platform: &String| platform.eq_ignore_ascii_case(&target.destination);
+                let covers_platform = token.platforms.is_empty() || token.platforms.iter().any(is_named);
+                // A token for some channels is not for private texts either, but for answers.
+                let covers_channel = token.channels.is_empty() || target.channel.is_some();
+                if !covers_platform || !covers_channel || !token.allows_channel(target.channel.as_deref()) {
+                    return Err((ErrorCode::Forbidden, "the token does not cover this target".to_owned()));
+                }
+                let kind = target.kind;
+                (Where::To(target), kind)
+            }
+            Recipient::ReplyTo(id) => {
+                let subscriptions = self.bot.iter().flat_map(|bot| &bot.subscriptions);
+                let mut origins = subscriptions.flat_map(|subscribed| subscribed.origins.iter().rev());
+                let is_it = |origin: &&Arc<Origin>| origin.ids.iter().flatten().any(|of| of == id);
+                let Some(origin) = origins.find(is_it) else {
+                    let why = "replyTo is none of the last 256 events of this connection's subscriptions";
+                    return Err((ErrorCode::BadRequest, why.to_owned()));
+                };
+                let Some(kind) = origin.kind else {
+                    let why = "the event's egress.type is unknown, so it cannot be answered";
+                    return Err((ErrorCode::BadRequest, why.to_owned()));
+                };
+                (Where::Reply(Arc::clone(origin)), kind)
+            }
+        };
+        match kind {
+            Some(EgressKind::Chat) if own == EgressKind::Dm => {
+                Err((ErrorCode::BadRequest, "what is private is not said in public".to_owned()))
+            }
+            kind => Ok((place, kind.unwrap_or(own))),
+        }
+    }
+
+    /// The bus answered for what was to be said.
+    pub(super) fn said(
+        &mut self,
+        number: u32,
+        correlation_id: &str,
+        delivery_id: String,
+        taken: Result<(), Refused>,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.number == number) else { return };
+        let Some(Waiting { id, .. }) = self.waiting.remove(at) else { return };
+        match taken {
+            Ok(()) => {
+                let id = id.as_deref().unwrap_or(&delivery_id);
+                out.push(Output::Send(frames::ack(id, correlation_id, false, now.wall)));
+                out.push(Output::Acked { delivery_id });
+            }
+            Err((code, why)) => error(code, &why, id.as_deref(), now, out),
         }
     }
 

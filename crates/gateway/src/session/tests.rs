@@ -30,7 +30,13 @@ impl Rig {
         #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the global clock")]
         let now = Moment { mono: Instant::now(), wall: Timestamp::parse("2025-11-21T17:02:00Z").unwrap() };
         let identity = Arc::new(Identity { instance: "gw-1".to_owned(), epoch: "e1".to_owned() });
-        Self { session: Session::new(Terms { token: Arc::new(token), identity, seq: 5 }, now), now }
+        Self {
+            session: Session::new(
+                Terms { token: Arc::new(token), identity, parse_target: bots::target, seq: 5 },
+                now,
+            ),
+            now,
+        }
     }
 
     fn pass(&mut self, millis: u64) {
@@ -100,6 +106,16 @@ fn word(output: &Output) -> String {
         Output::Publish { number, text, channel, .. } => {
             format!("publish {number} {text} {}", channel.as_deref().unwrap_or("-"))
         }
+        Output::Say { number, saying } => match &saying.to {
+            crate::egress::Where::To(to) => {
+                let to_whom = to.channel.as_ref().or(to.user_id.as_ref()).unwrap();
+                format!("say {number} {:?} {}:{to_whom}", saying.kind, to.destination)
+            }
+            crate::egress::Where::Reply(origin) => {
+                format!("reply {number} {:?} {}", saying.kind, origin.ids[0].as_deref().unwrap())
+            }
+        },
+        Output::Acked { delivery_id } => format!("acked {delivery_id}"),
         Output::Recall { epoch, seq } => format!("recall {epoch} {seq}"),
         Output::Subscribe { feed, filter, durable } => {
             let channel = filter.channel.as_deref().unwrap_or("-");

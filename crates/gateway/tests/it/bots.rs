@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chatbus_bus::{Bus as _, Lag, Message, Publish as _};
-use chatbus_event::{Attributes, MessageId, Topic};
+use chatbus_bus::{Bus as _, Lag, Message, Publish as _, Record, Scan, ScanFrom, ScanTopics};
+use chatbus_event::{Attributes, ErrorInfo, Event, Family, Finalize, MessageId, Status, Topic};
 use chatbus_gateway::tokens::NewToken;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ async fn publish(fixture: &Fixture, id: &str, channel: &str, text: &str) {
         "v": "1", "id": id, "correlationId": format!("c-{id}"), "type": "chat.message.v1",
         "source": "ingress.twitch", "channel": channel, "userId": "7",
         "egress": {"destination": "internal.egress.v1.one", "type": "chat"},
+        "auth": {"v": "1", "matched": true, "provider": "twitch", "userRef": "twitch:7"},
         "message": {"id": format!("m-{id}"), "role": "user", "text": text},
     });
     let message = Message::new(MessageId::new(id), Attributes::new(), body.to_string());
@@ -181,4 +182,97 @@ async fn who_is_no_bot_does_not_subscribe_and_a_bus_that_is_away_is_said() {
     client.send(frame).await;
     assert_eq!(client.next().await["payload"]["code"], "bus_unavailable");
     client.works().await;
+}
+
+/// What is on the generic and one instance's egress topics.
+async fn sayings(fixture: &Fixture) -> Vec<Record> {
+    let mut found = Vec::new();
+    for family in [Family::Egress, Family::InstanceEgress] {
+        let scan = Scan { topics: ScanTopics::Family(family), from: ScanFrom::Oldest, follow: false };
+        let mut records = fixture.feeds.scan(scan).await.unwrap();
+        while let Some(record) = records.next().await {
+            found.push(record.unwrap());
+        }
+    }
+    found
+}
+
+/// Ends a delivery, as the engine does.
+async fn finalize(fixture: &Fixture, correlation_id: &str, delivery_id: &str, status: Status) {
+    let error = ErrorInfo { code: "x".to_owned(), message: "y".to_owned() };
+    let finalize = Finalize {
+        correlation_id,
+        delivery_id,
+        destination: "internal.egress.v1",
+        delivered_at: fixture.runtime.clock.now(),
+        status,
+        provider_message_id: None,
+        error: (status == Status::Failed).then_some(&error),
+        attempts: &[],
+        candidates: None,
+        annotations: None,
+    };
+    let message = Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
+    fixture.feeds.publish(&Topic::finalizer(), message).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bot_says_something_and_is_told_what_became_of_it() {
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    for (n, status) in [Status::Sent, Status::Failed].into_iter().enumerate() {
+        let id = format!("7f0f33b0-3c0e-4f7b-8f55-0d4ac2f1a00{n}");
+        let payload = json!({"to": "twitch:#a", "text": "hello"});
+        let frame = json!({"type": "egress.send", "payload": payload, "metadata": {"id": id}});
+        client.send(frame.clone()).await;
+        let first = client.next().await;
+        client.send(frame).await;
+        let again = client.next().await;
+        assert_eq!((&first["type"], &first["payload"]["id"]), (&json!("chat.ack"), &json!(id)));
+        assert_eq!(first["payload"], again["payload"]);
+        let said = sayings(&fixture).await;
+        assert_eq!(said.len(), n + 1, "a UUID is said once");
+        let event = Event::decode(&said[n].message.body).unwrap();
+        assert_eq!(said[n].topic, Topic::egress());
+        assert_eq!(event.egress().destination.as_deref(), Some("twitch"));
+        assert_eq!(event.channel().as_deref(), Some("#a"));
+        assert_eq!(event.message().unwrap().text.as_deref(), Some("hello"));
+        let delivery = said[n].message.attributes.get("deliveryId").unwrap();
+        let correlation = event.correlation_id().unwrap();
+        assert_eq!(first["payload"]["correlationId"], json!(correlation));
+        finalize(&fixture, "another", "another", Status::Sent).await;
+        finalize(&fixture, &correlation, delivery, status).await;
+        let mut payload = json!({
+            "id": id, "deliveryId": delivery, "correlationId": correlation, "status": status.as_str(),
+        });
+        if status == Status::Failed {
+            payload["error"] = json!({"code": "x", "message": "y"});
+        }
+        let outcome = client.next().await;
+        assert_eq!((&outcome["type"], &outcome["payload"]), (&json!("egress.outcome"), &payload));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_goes_where_the_event_came_from_with_what_it_said() {
+    let fixture = Fixture::new().await;
+    let (secret, _) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    subscribe(&mut client, Value::Null, Value::Null).await;
+    publish(&fixture, "a", "#x", "!ping").await;
+    event(&mut client).await;
+    client.send(json!({"type": "egress.send", "payload": {"replyTo": "m-a", "text": "pong"}})).await;
+    let ack = client.next().await;
+    assert_eq!(ack["payload"]["correlationId"], "c-a");
+    let said = sayings(&fixture).await;
+    let event = Event::decode(&said[0].message.body).unwrap();
+    assert_eq!((said.len(), said[0].topic.as_str()), (1, "internal.egress.v1.one"));
+    assert_eq!(event.egress().destination.as_deref(), Some("internal.egress.v1.one"));
+    assert_eq!((event.channel().as_deref(), event.user_id().as_deref()), (Some("#x"), Some("7")));
+    assert_eq!(event.source(), "ingress.twitch");
+    assert_eq!(event.auth().unwrap().user_ref.as_deref(), Some("twitch:7"));
+    assert_eq!(event.message().unwrap().role.as_deref(), Some("assistant"));
+    client.send(json!({"type": "egress.send", "payload": {"replyTo": "b", "text": "pong"}})).await;
+    assert_eq!(client.next().await["payload"]["code"], "bad_request");
 }

@@ -9,7 +9,7 @@ use chatbus_bus::{EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::{About, Accept, Accepted, Audience, Inbound, Outbound, Sink};
 use chatbus_event::{EgressKind, InstanceId, Shape};
 use chatbus_gateway::tokens::{self, NewToken, Token};
-use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, routes};
+use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, Target, routes};
 use chatbus_ops::{HttpLimits, serve};
 use chatbus_runtime::{CancellationToken, Fence, Runtime};
 use chatbus_state::{MemoryState, MemoryStateStore, Mirror, Space};
@@ -64,6 +64,19 @@ impl Accept for Bus {
     }
 }
 
+fn target(text: &str) -> Result<Target, String> {
+    let (destination, rest) = text.split_once(':').ok_or("no target")?;
+    let (destination, kind, rest) = match rest.split_once(':') {
+        Some((platform, user)) if destination == "dm" => (platform, EgressKind::Dm, user),
+        _ => (destination, EgressKind::Chat, rest),
+    };
+    let (channel, user_id) = match kind {
+        EgressKind::Dm => (None, Some(rest.to_owned())),
+        _ => (Some(rest.to_owned()), None),
+    };
+    Ok(Target { destination: destination.to_owned(), kind, channel, user_id })
+}
+
 pub(crate) fn store() -> MemoryStateStore {
     MemoryStateStore::new(Arc::new(chatbus_runtime::SystemClock))
 }
@@ -92,6 +105,7 @@ impl Fixture {
                 epoch: format!("{instance}-epoch"),
                 history_bytes,
                 shape: Shape::Flat,
+                egress_deadline: Duration::from_secs(60),
                 max_connections: 10_000,
             },
             runtime: runtime.clone(),
@@ -101,6 +115,7 @@ impl Fixture {
             lives: Arc::new(|_, epoch| epoch != "dead"),
             accept: bus.clone(),
             bus: feeds.clone(),
+            parse_target: target,
             histories: None,
             metrics: metrics.clone(),
         }));

@@ -1,4 +1,7 @@
+use chatbus_event::EgressKind;
+
 use super::*;
+use crate::egress::Target;
 
 fn bot() -> Rig {
     Rig::new(Token { bot: true, ..token() })
@@ -114,4 +117,84 @@ fn a_bot_that_reads_nothing_for_twenty_seconds_is_slow_and_one_that_reads_in_bet
     rig.on(Input::Crowded(false));
     rig.on(Input::Crowded(true));
     assert_eq!(rig.run(30), ["5: ping", "20: close 4408 slow_consumer"]);
+}
+
+/// Reads `PLATFORM:#CHANNEL` and `dm:PLATFORM:USER`.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    let (platform, rest) = text.split_once(':').ok_or("no target")?;
+    let (destination, kind, channel, user_id) = match rest.split_once(':') {
+        Some((of, user)) if platform == "dm" => (of, EgressKind::Dm, None, Some(user.to_owned())),
+        _ => (platform, EgressKind::Chat, Some(rest.to_owned()), None),
+    };
+    Ok(Target { destination: destination.to_owned(), kind, channel, user_id })
+}
+
+fn send(rest: &str) -> String {
+    format!(r#"{{"type":"egress.send","payload":{{"text":"hi",{rest}}},"metadata":{{"id":"e"}}}}"#)
+}
+
+#[test]
+fn a_bot_says_what_its_token_covers() {
+    let to = |to: &str| send(&format!(r#""to":"{to}""#));
+    assert_eq!(Rig::new(token()).text(&to("twitch:#a")), ["unsupported_type e"]);
+    assert_eq!(bot().text(&to("twitch:#a")), ["say 0 Chat twitch:#a"]);
+    assert_eq!(bot().text(&to("dm:twitch:7")), ["say 0 Dm twitch:7"]);
+    assert_eq!(bot().text(&to("nowhere")), ["bad_request e"]);
+    assert_eq!(bot().text(&send(r#""to":"dm:twitch:7","type":"chat""#)), ["bad_request e"], "stays private");
+    assert_eq!(bot().text(&send(r#""to":"twitch:#a","replyTo":"x""#)), ["bad_request e"]);
+    assert_eq!(bot().text(&send(r#""to":null"#)), ["bad_request e"]);
+    assert_eq!(bot().text(&send(r#""to":"twitch:#a","type":"shout""#)), ["bad_request e"]);
+    let limited = || {
+        let (platforms, channels) = (vec!["twitch".to_owned()], vec!["a".to_owned()]);
+        Rig::new(Token { bot: true, platforms, channels, ..token() })
+    };
+    assert_eq!(limited().text(&to("twitch:#A")), ["say 0 Chat twitch:#A"]);
+    for other in ["twitch:#b", "discord:a", "dm:twitch:7"] {
+        assert_eq!(limited().text(&to(other)), ["forbidden e"], "{other}");
+    }
+}
+
+#[test]
+fn an_answer_is_to_one_of_the_last_256_events_and_stays_private() {
+    let mut rig = bot();
+    rig.text(&subscribe("ingress", ""));
+    rig.on(Input::Subscribed { feed: Feed::Ingress });
+    let sent = |rig: &mut Rig, n: u64, kind: &str| {
+        let body = format!(
+            r#"{{"type":"chat.message.v1","source":"a","id":"{n}","message":{{"id":"m{n}"}},"egress":{{"type":"{kind}"}}}}"#
+        );
+        rig.on(Input::Event { feed: Feed::Ingress, cursor: n, body: body.into() });
+    };
+    let reply = |id: &str| send(&format!(r#""replyTo":"{id}""#));
+    sent(&mut rig, 1, "chat");
+    sent(&mut rig, 2, "dm");
+    assert_eq!(rig.text(&reply("1")), ["reply 0 Chat 1"]);
+    assert_eq!(rig.text(&reply("m2")), ["reply 1 Dm 2"]);
+    assert_eq!(rig.text(&send(r#""replyTo":"2","type":"chat""#)), ["bad_request e"]);
+    for n in 3..258 {
+        sent(&mut rig, n, "chat");
+    }
+    assert_eq!(rig.text(&reply("1")), ["bad_request e"], "too long ago");
+    assert_eq!(rig.text(&reply("2")), ["reply 2 Dm 2"]);
+}
+
+#[test]
+fn a_saying_is_acknowledged_once_the_bus_has_it_and_counts_as_a_message() {
+    let mut rig = bot();
+    let say = send(r#""to":"twitch:#a""#);
+    let said = |number, taken| Input::Said {
+        number,
+        correlation_id: "c".to_owned(),
+        delivery_id: "d".to_owned(),
+        taken,
+    };
+    for n in 0..20 {
+        assert_eq!(rig.text(&say), [format!("say {n} Chat twitch:#a")]);
+    }
+    assert_eq!(rig.text(&say), ["rate_limited e"]);
+    assert_eq!(rig.on(said(0, Ok(()))), ["ack e", "acked d"]);
+    assert_eq!(rig.on(said(0, Ok(()))), [""; 0], "once");
+    let refused = Err((ErrorCode::Refused, "too large".to_owned()));
+    assert_eq!(rig.on(said(1, refused)), ["refused e"]);
+    assert_eq!(rig.run(10), vec!["10: bus_unavailable e"; 18]);
 }
