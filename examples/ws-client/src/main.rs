@@ -5,6 +5,7 @@
 mod client;
 
 use std::io::Write as _;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -24,7 +25,17 @@ const SILENCE: Duration = Duration::from_secs(60);
 const SAY_AGAIN: Duration = Duration::from_secs(15);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    let ended = run().await;
+    if let Err(error) = ended {
+        // Without the backtrace that a returned error shows.
+        let _ = writeln!(std::io::stderr().lock(), "ws-client: {error:#}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Goes on until it is of no use.
+async fn run() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().context("usage: ws-client ws://HOST:PORT/ws/v1 [TEXT…] < token.txt")?;
     let mut token = String::new();
