@@ -25,7 +25,7 @@ use super::nats::{NatsServer, url_of};
 use super::report::{Report, Row, Target, count};
 use super::running::{Configured, INSTANCE, Running};
 use super::sample::Sample;
-use super::usage::{self, Spent, Stopwatch};
+use super::usage::{Spent, Stopwatch};
 use super::{ROUNDS, Setup, progress};
 use crate::commands::Failure;
 use ceiling::Ceiling;
@@ -69,8 +69,9 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     let limit = idle::raise_limit()?;
     report.notes.push(format!("{limit} descriptors a process"));
     let server = setup.nats().await?;
-    deliver(setup, server.as_ref(), &mut report).await?;
+    // First, in a process that has freed nothing yet: what connections took would not show otherwise.
     idle::run(setup, server.as_ref(), limit, &mut report).await?;
+    deliver(setup, server.as_ref(), &mut report).await?;
     Ok(report)
 }
 
@@ -108,23 +109,18 @@ async fn deliver(setup: &Setup, server: Option<&NatsServer>, report: &mut Report
         None => None,
     };
     let (mut sum, mut bare_sum) = (Sum::default(), Sum::default());
-    let mut peak = None;
     for round in 1..=ROUNDS {
         if let Some(bare) = &mut bare {
             progress(&format!("round {round} of {ROUNDS}: {BARE}, {events} events"));
             bare_sum += bare.slice(&running, &mut clients, &through, round, events).await?;
         }
         progress(&format!("round {round} of {ROUNDS}: {OURS}, {events} events"));
-        usage::reset_peak();
         sum += ours(&running, &mut clients, &through, fill(format!("r{round}"), events)).await?;
-        peak = peak.max(usage::peak_bytes());
     }
     if server.is_some() {
         report.rows.push(Row::new(BARE, bare_sum.events).spent(&bare_sum.spent));
     }
-    let mut row = Row::new(OURS, sum.events).spent(&sum.spent);
-    row.peak_rss_bytes = peak;
-    report.rows.push(row);
+    report.rows.push(Row::new(OURS, sum.events).spent(&sum.spent));
     if server.is_some() {
         let whole = report.compare(OURS, BARE);
         report.check("rate beside the ceiling's", whole, "x", Target::AtLeast(0.7));
