@@ -63,7 +63,7 @@ pub trait Bus: Publish + 'static {
     async fn lag(&self) -> Result<Vec<Lag>, BusError>;
 
     /// Every topic of this egress or lane family that holds messages or has a group, whoever published
-    /// or declared, sorted by topic; empty for every other family. At most [`limits::MAX_WAITING`]: more
+    /// or declared, sorted by topic; empty for every other family. At most [`MAX_WAITING`](crate::limits::MAX_WAITING): more
     /// show once some of these are gone.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub trait Bus: Publish + 'static {
     /// A member that lives on, as of a frozen process that wakes up, gets nothing any more but what it
     /// had been handed or sent before. What it still settles, with whatever result, changes nothing for
     /// the next group. While another group has the topic it waits; once the group is there again, or the
-    /// topic has been without any for [`limits::RECLAIM_AFTER`], it goes on as a member of it.
+    /// topic has been without any for [`RECLAIM_AFTER`](crate::limits::RECLAIM_AFTER), it goes on as a member of it.
     ///
     /// Whoever takes a topic over declares a group of **another name**. On NATS a settlement names the
     /// group and the place, and no more: what a member of the deleted group sends before it notices

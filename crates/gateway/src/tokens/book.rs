@@ -14,7 +14,7 @@ use super::{Held, Token, key_of};
 ///
 /// While the mirror is current it is believed, but for what it does not hold, which may have been made
 /// a moment ago: that is asked for. While it is not, the state is asked, and what it said is believed
-/// for [`STALE_AFTER`] when it does not answer.
+/// for as long as `STALE_AFTER` says when it does not answer.
 pub struct TokenBook {
     state: Arc<dyn State>,
     mirror: Mirror,
