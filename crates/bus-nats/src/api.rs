@@ -23,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A stream or consumer configuration, member by member, so that what we do not know is kept.
 pub(crate) type Settings = Map<String, Value>;
 
+/// The name in a consumer's metadata of a value that no other consumer has.
+pub(crate) const LIFE: &str = "chatbus_life";
+
 /// A stream.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StreamInfo {
@@ -41,9 +44,8 @@ pub(crate) struct StreamState {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ConsumerInfo {
     pub(crate) name: String,
-    /// When it was made, to tell it from one of the same name that was there before.
     #[serde(default)]
-    pub(crate) created: String,
+    created: String,
     pub(crate) config: Settings,
     pub(crate) delivered: Position,
     pub(crate) ack_floor: Position,
@@ -51,6 +53,18 @@ pub(crate) struct ConsumerInfo {
     pub(crate) num_ack_pending: u64,
     #[serde(default)]
     pub(crate) num_pending: u64,
+}
+
+// === impl ConsumerInfo ===
+
+impl ConsumerInfo {
+    /// What tells it from another of the same name that was there before: the mark that it was made with,
+    /// or when that was if somebody else made it. The time alone would not do, as nats-server 2.10 keeps
+    /// another one on disk than it tells before its first restart.
+    pub(crate) fn life(&self) -> &str {
+        let mark = self.config.get("metadata").and_then(|metadata| metadata.get(LIFE)?.as_str());
+        mark.unwrap_or(&self.created)
+    }
 }
 
 /// Up to where.

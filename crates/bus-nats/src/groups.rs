@@ -6,7 +6,7 @@ use chatbus_bus::{BusError, BusErrorKind, Subscription};
 use chatbus_event::Family;
 use serde_json::{Value, json};
 
-use crate::api::{self, ConsumerInfo, Settings};
+use crate::api::{self, ConsumerInfo, LIFE, Settings};
 use crate::link::Link;
 use crate::names::Names;
 use crate::streams::{is_queue, nanos};
@@ -121,6 +121,7 @@ fn settings(link: &Link, subscription: &Subscription, name: &str, start: Start) 
         "max_ack_pending": MAX_ACK_PENDING,
         "replay_policy": "instant",
         "deliver_policy": "new",
+        "metadata": { LIFE: format!("{:016x}", link.runtime.entropy.next_u64()) },
     });
     let queue = is_queue(subscription.topic.family());
     match start {

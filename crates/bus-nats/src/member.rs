@@ -58,8 +58,8 @@ struct Puller {
     shows_gaps: bool,
     /// The highest place that came, or where the group began.
     seen: u64,
-    /// When the server made the group: another of the same name has another time.
-    made: String,
+    /// Which group it is, of all that have had its name.
+    life: String,
     /// Place and number of the last first delivery, to see what retention dropped in between.
     last: Option<Place>,
     _token: TaskTrackerToken,
@@ -103,7 +103,7 @@ pub(crate) async fn join(
         out,
         shows_gaps: link.names.subjects(family).len() == 1 && !is_queue(family),
         seen: info.delivered.stream_seq,
-        made: info.created.clone(),
+        life: info.life().to_owned(),
         last: None,
         _token: link.members.token(),
     };
@@ -214,8 +214,8 @@ impl Puller {
 
     /// The group is there. If it is another than before, what was delivered by that one is not ours.
     fn found(&mut self, info: &ConsumerInfo) {
-        if self.made != info.created {
-            self.made.clone_from(&info.created);
+        if self.life != info.life() {
+            info.life().clone_into(&mut self.life);
             if is_queue(self.subscription.topic.family()) {
                 self.share.lost();
             }
