@@ -167,19 +167,25 @@ impl EmbeddedSettler {
     /// Resolves once the settlement is committed, so that what was acknowledged never comes again. The
     /// member's bound counts it until then, which bounds what waits for the writer.
     async fn settle(&mut self, how: Settle) -> Result<(), BusError> {
+        match self.begin(how)? {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands it to the writer; `None` when it is not ours to settle any more.
+    fn begin(&mut self, how: Settle) -> Result<Option<oneshot::Receiver<Result<(), BusError>>>, BusError> {
         if self.shared.closing.is_cancelled() {
             return Err(closed());
         }
         self.settled = true;
         if !self.group.lock().begin_settling(self.seq) {
-            return Ok(());
+            return Ok(None);
         }
         let (reply, answer) = oneshot::channel();
         let command = Command::Settle { group: Arc::clone(&self.group), seq: self.seq, how, reply };
-        if self.shared.writes.push_bounded_elsewhere(command).is_err() {
-            return Err(closed());
-        }
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        self.shared.writes.push_bounded_elsewhere(command).map_err(|_| closed())?;
+        Ok(Some(answer))
     }
 
     fn give_back_now(&mut self) {
@@ -193,6 +199,12 @@ impl EmbeddedSettler {
 impl Settler for EmbeddedSettler {
     async fn ack(mut self: Box<Self>) -> Result<(), BusError> {
         self.settle(Settle::Ack).await
+    }
+
+    /// The member's bound counts it until it is committed all the same.
+    fn ack_unconfirmed(mut self: Box<Self>) {
+        // A bus that closes gives it back.
+        let _ = self.begin(Settle::Ack);
     }
 
     async fn retry(mut self: Box<Self>, after: Duration) -> Result<(), BusError> {

@@ -203,6 +203,14 @@ impl Hold {
         }
     }
 
+    /// Settles it with what needs no answer; without a connection it comes again.
+    fn post(&mut self, payload: &[u8]) {
+        self.state = State::Released;
+        if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current()) {
+            let _ = epoch.session.post(&reply, None, payload);
+        }
+    }
+
     async fn tell(mut self, payload: &[u8]) -> Result<(), BusError> {
         self.state = State::Released;
         let reply = self.share.release(self.seq);
@@ -245,6 +253,11 @@ impl Settler for Hold {
         }
     }
 
+    fn ack_unconfirmed(mut self: Box<Self>) {
+        self.failures().forget(&self.share.consumer, self.seq);
+        self.post(b"+ACK");
+    }
+
     async fn retry(self: Box<Self>, after: Duration) -> Result<(), BusError> {
         self.failures().count(&self.share.consumer, self.seq);
         if after.is_zero() {
@@ -264,12 +277,7 @@ impl Drop for Hold {
             State::Released => {}
             // Nobody waits for the server's word any more; it was told all the same.
             State::Confirming => drop(self.share.release(self.seq)),
-            State::Held => {
-                if let (Some(reply), Some(epoch)) = (self.share.release(self.seq), self.share.link.current())
-                {
-                    let _ = epoch.session.post(&reply, None, b"-NAK");
-                }
-            }
+            State::Held => self.post(b"-NAK"),
         }
     }
 }

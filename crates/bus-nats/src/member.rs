@@ -1,5 +1,6 @@
 //! A member of a group: pulls as many messages as it has room for, on one connection after another.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const SILENT_TICKS: u32 = 3;
 /// Messages that are taken before the other inputs are looked at again.
 const AT_ONCE: usize = 64;
+/// How often messages are taken in a row before that.
+const BATCHES: u32 = 16;
 /// Between two tries to have the group again: it begins short and doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_secs(2);
@@ -235,13 +238,18 @@ impl Puller {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent = 0;
         let mut batch = Vec::new();
+        let mut batches = 0;
+        // Waited for through all turns, since to begin waiting costs.
+        let (mut left, mut closing) = (pin!(out.closed()), pin!(link.closing.cancelled()));
         share.came(usize::MAX);
         loop {
             if let Err(error) = self.ask(epoch, &inbox.subject) {
                 return if error.kind() == BusErrorKind::Closed { End::Disconnected } else { End::Renew };
             }
+            batches += 1;
             tokio::select! {
-                came = inbox.messages.recv_many(&mut batch, AT_ONCE) => {
+                biased;
+                came = inbox.messages.recv_many(&mut batch, AT_ONCE), if batches < BATCHES => {
                     silent = 0;
                     if came == 0 {
                         return if self.is_over(epoch) { End::Disconnected } else { End::Renew };
@@ -258,11 +266,12 @@ impl Puller {
                         return End::Renew;
                     }
                 }
-                () = out.closed() => return End::Done,
-                () = link.closing.cancelled() => {
+                () = &mut left => return End::Done,
+                () = &mut closing => {
                     share.give_back_unread();
                     return End::Done;
                 }
+                () = std::future::ready(()), if batches >= BATCHES => batches = 0,
             }
         }
     }

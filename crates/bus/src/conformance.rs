@@ -108,6 +108,7 @@ macro_rules! conformance_promises {
             a_member_that_leaves_gives_back_what_it_held
             lag_counts_what_is_not_settled
             a_retry_comes_after_its_delay_and_others_pass_meanwhile
+            what_is_acknowledged_unconfirmed_does_not_come_again
             many_waiting_retries_stall_nothing
             a_retry_counts_a_failure_and_a_return_none
             a_returned_delivery_comes_to_another_member

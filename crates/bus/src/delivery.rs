@@ -52,7 +52,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// A driver's side of one delivery. Exactly one of the first three is called, or the value is dropped,
+/// A driver's side of one delivery. Exactly one of these is called, or the value is dropped,
 /// which means the same as [`Settler::give_back`].
 #[async_trait]
 pub trait Settler: Send + Sync + std::fmt::Debug {
@@ -61,6 +61,10 @@ pub trait Settler: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the bus did not confirm it; the message may come again.
     async fn ack(self: Box<Self>) -> Result<(), BusError>;
+
+    /// The same without waiting for the bus's word, which never comes: what the bus does not hear of, as
+    /// over a break, is delivered again.
+    fn ack_unconfirmed(self: Box<Self>);
 
     /// Deliver it again after this long, and count a failure.
     ///
@@ -129,6 +133,14 @@ impl Delivery {
             Settlement::Ack | Settlement::DeadLetter(_) => settler.ack().await,
             Settlement::Retry { after } => settler.retry(after).await,
             Settlement::Return => settler.give_back().await,
+        }
+    }
+
+    /// Acknowledges it without waiting for the bus's word. Over a break it may come again, so this is for
+    /// whoever has a record of what became of it that outlives the break.
+    pub fn ack_unconfirmed(mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.ack_unconfirmed();
         }
     }
 }

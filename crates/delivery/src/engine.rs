@@ -1,8 +1,9 @@
 //! The loop: one task that owns everything the engine knows.
 //!
-//! Its inputs, in the order in which they are looked at: the stop signal, the state of the bus, jobs
-//! that are done (sends, publishes, reads of the lane), timers, sinks that changed, deliveries. Deciding
-//! is left to the pure modules; waiting is left to jobs, so the loop itself never blocks.
+//! Its inputs: jobs that are done (sends, publishes, reads of the lane) and deliveries, which are taken first
+//! and some of them in a row; the stop signal, the loss of the lease, the state of the bus, timers, sinks
+//! and peers that changed. Deciding is left to the pure modules; waiting is left to jobs, so the loop itself
+//! never blocks.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::pin::pin;
@@ -144,6 +145,8 @@ const GENERIC: Input = 1;
 const GROUP: &str = "egress";
 /// How long all slots of a topic are taken before slow conversations give theirs up.
 const RELIEF_AFTER: Duration = Duration::from_millis(10);
+/// Jobs and deliveries in a row before all else has its turn.
+const EAGER: u32 = 16;
 /// The longest the loop sleeps; also bounds how late it notices a timer that moved.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -158,6 +161,15 @@ enum Happened {
     Lost,
     Dispatch,
     PeersChanged(PeerChange),
+}
+
+impl From<(Input, Option<Delivery>)> for Happened {
+    fn from((input, next): (Input, Option<Delivery>)) -> Self {
+        match next {
+            Some(delivery) => Self::Delivered(input, delivery),
+            None => Self::Closed(input),
+        }
+    }
 }
 
 // === impl Engine ===
@@ -267,6 +279,7 @@ impl Engine {
         let lost = self.shared.cluster.lost.clone();
         let mut lost = pin!(lost.cancelled());
         let mut turn = 0;
+        let mut eager = EAGER;
         self.woke_at = self.shared.runtime.clock.instant();
         let mut sleep_end = self.now() + LONGEST_SLEEP;
         let mut sleep = pin!(tokio::time::sleep_until(sleep_end.into()));
@@ -285,20 +298,37 @@ impl Engine {
             let reading = self.may_read();
             turn = 1 - turn;
             let is_ending = self.stop_by.is_some();
-            let happened = tokio::select! {
-                biased;
-                () = &mut stopped, if !is_ending => Happened::Stop,
-                () = &mut lost, if !is_ending => Happened::Lost,
-                Ok(()) = self.dispatch.changed() => Happened::Dispatch,
-                Ok(()) = bus_status.changed() => Happened::Bus,
-                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Done(done),
-                () = &mut sleep => Happened::Timer,
-                Some(sink) = sinks.next(), if !sinks.is_empty() => Happened::SinkChanged(sink),
-                Some(change) = peers.next() => Happened::PeersChanged(change),
-                next = jobs::next_delivery(&mut self.intakes, turn), if reading => match next {
-                    (input, Some(delivery)) => Happened::Delivered(input, delivery),
-                    (input, None) => Happened::Closed(input),
-                },
+            // To look at everything costs as much as some of the work: what there is most of is taken alone
+            // for so many turns, as long as there is any.
+            eager = if eager == 0 { EAGER } else { eager - 1 };
+            let Self { jobs: at_work, intakes, dispatch, .. } = &mut self;
+            let others = async {
+                tokio::select! {
+                    biased;
+                    () = &mut stopped, if !is_ending => Happened::Stop,
+                    () = &mut lost, if !is_ending => Happened::Lost,
+                    Ok(()) = dispatch.changed() => Happened::Dispatch,
+                    Ok(()) = bus_status.changed() => Happened::Bus,
+                    () = &mut sleep => Happened::Timer,
+                    Some(sink) = sinks.next(), if !sinks.is_empty() => Happened::SinkChanged(sink),
+                    Some(change) = peers.next() => Happened::PeersChanged(change),
+                }
+            };
+            let deliveries = jobs::next_delivery(intakes, turn);
+            let happened = if eager > 0 {
+                tokio::select! {
+                    biased;
+                    Some(done) = at_work.next(), if !at_work.is_empty() => Happened::Done(done),
+                    next = deliveries, if reading => next.into(),
+                    other = others => other,
+                }
+            } else {
+                tokio::select! {
+                    biased;
+                    other = others => other,
+                    Some(done) = at_work.next(), if !at_work.is_empty() => Happened::Done(done),
+                    next = deliveries, if reading => next.into(),
+                }
             };
             self.woke_at = self.shared.runtime.clock.instant();
             match happened {

@@ -21,8 +21,6 @@ pub struct Facts {
     pub channel: Option<String>,
     /// `userId`.
     pub user_id: Option<String>,
-    /// Whether that user is connected to a gateway now.
-    pub user_is_connected: bool,
 }
 
 /// The kind of annotation whose source may name a platform.
@@ -32,12 +30,11 @@ const CUSTOM: &str = "custom";
 
 impl Facts {
     /// Reads them.
-    pub fn of(event: &Event, family: Family, is_connected: impl Fn(&str) -> bool) -> Self {
+    pub fn of(event: &Event, family: Family) -> Self {
         let source = event.source();
         let annotations = event.annotations().into_iter();
         let custom_sources = annotations.filter(|a| a.kind == CUSTOM).map(|a| a.source).collect();
         let egress = event.egress();
-        let user_id = event.user_id();
         Self {
             family,
             destination: egress.destination,
@@ -46,8 +43,7 @@ impl Facts {
             auth_provider: event.auth().and_then(|auth| auth.provider),
             custom_sources,
             channel: event.channel(),
-            user_is_connected: user_id.as_deref().is_some_and(is_connected),
-            user_id,
+            user_id: event.user_id(),
         }
     }
 }

@@ -39,7 +39,8 @@ const EGRESS_TOPIC: &str = "internal.egress.v1";
 /// Destinations below this are the gateway's.
 const GATEWAY_TOPICS: &str = "internal.api.egress.v1.";
 
-/// Decides where an event goes.
+/// Decides where an event goes. `is_connected` says whether a user is connected to a gateway now; it is asked
+/// only where nothing else decides.
 ///
 /// # Errors
 /// With the reason of its dead letter when it goes nowhere.
@@ -47,8 +48,9 @@ pub fn resolve(
     facts: &Facts,
     table: &PlatformTable,
     sinks: &[Arc<dyn Sink>],
+    is_connected: impl Fn(&str) -> bool,
 ) -> Result<Destination, Refusal> {
-    let platform = platform(facts, table, sinks)?;
+    let platform = platform(facts, table, sinks, is_connected)?;
     let sink = sinks.iter().position(|sink| sink.platform() == platform.name);
     let served = sink.and_then(|at| sinks.get(at)).map(AsRef::as_ref);
     let kind = facts.kind.ok_or(refuse(Reason::Unsupported, "egress.type is none of chat, dm, event"))?;
@@ -73,6 +75,7 @@ fn platform<'t>(
     facts: &Facts,
     table: &'t PlatformTable,
     sinks: &[Arc<dyn Sink>],
+    is_connected: impl Fn(&str) -> bool,
 ) -> Result<&'t Platform, Refusal> {
     let gateway = || table.gateway().ok_or(refuse(Reason::NoPlatform, "there is no gateway"));
     let source = facts.source.as_str();
@@ -105,7 +108,7 @@ fn platform<'t>(
     {
         return Ok(named);
     }
-    if facts.user_id.is_some() && facts.user_is_connected {
+    if facts.user_id.as_deref().is_some_and(is_connected) {
         return gateway();
     }
     Err(refuse(Reason::NoPlatform, "neither destination, source, annotations nor auth name a platform"))

@@ -13,7 +13,7 @@ use chatbus_event::{Family, Topic};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::now;
-use crate::link::{Fate, Held, Link, drop_later, pause};
+use crate::link::{Fate, Held, Link, drop_later, later, pause};
 use crate::process::Control;
 
 /// One life's connection to the bus.
@@ -335,6 +335,8 @@ impl Settler for Repeat {
         Ok(())
     }
 
+    fn ack_unconfirmed(self: Box<Self>) {}
+
     async fn retry(self: Box<Self>, _: Duration) -> Result<(), BusError> {
         Ok(())
     }
@@ -404,6 +406,19 @@ impl std::fmt::Debug for SimSettler {
 impl Settler for SimSettler {
     async fn ack(self: Box<Self>) -> Result<(), BusError> {
         self.settle(Settlement::Ack).await
+    }
+
+    /// On its way it outlives the process that sent it.
+    fn ack_unconfirmed(self: Box<Self>) {
+        let fate = self.link.bus_fate();
+        let Some(delivery) = self.take() else { return };
+        let (name, topic) = (delivery.record().message.id.clone(), delivery.record().topic.clone());
+        if self.control.is_over() || self.link.is_cut() || !fate.done {
+            self.link.say(|| format!("acknowledging {topic} {} is lost", name.as_str()));
+            return drop_later(ACK_WAIT, delivery);
+        }
+        self.link.say(|| format!("acknowledged, unconfirmed, {topic} {}", name.as_str()));
+        later(fate.held_back + fate.before, async move { drop(delivery.settle(Settlement::Ack).await) });
     }
 
     async fn retry(self: Box<Self>, after: Duration) -> Result<(), BusError> {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chatbus_event::Topic;
 
-use super::check::{QUIET, id_of, join, next, nothing_comes, put, put_many, settle, take, take_n, within};
+use super::check::{
+    QUIET, eventually, id_of, join, next, nothing_comes, put, put_many, settle, take, take_n, within,
+};
 use super::harness::{Harness, HarnessExt};
 use crate::Settlement;
 
@@ -133,4 +135,27 @@ pub async fn a_delivery_held_longer_than_the_ack_wait_is_not_redelivered<H: Harn
     assert_eq!(next_one.map(|d| id_of(&d)).as_deref(), Some("next"));
     bus.close().await;
     other.close().await;
+}
+
+/// Acknowledged without waiting for the bus's word, a message is as settled as any other.
+pub async fn what_is_acknowledged_unconfirmed_does_not_come_again<H: Harness + ?Sized>(harness: &H) {
+    let bus = harness.open().await;
+    for topic in [Topic::egress(), Topic::ingress()] {
+        let mut member = join(&bus, &topic, "readers", 2).await;
+        let sent = put_many(&bus, &topic, "m", 6).await;
+        for id in &sent {
+            let delivery = next(&mut member).await;
+            assert_eq!(id_of(&delivery), *id);
+            delivery.ack_unconfirmed();
+        }
+        eventually("nothing is unsettled", || async {
+            let lag = bus.lag().await.ok()?;
+            lag.iter().all(|lag| lag.topic != topic || (lag.pending, lag.in_flight) == (0, 0)).then_some(())
+        })
+        .await;
+        drop(member);
+        let mut other = join(&bus, &topic, "readers", 2).await;
+        nothing_comes(&mut other, QUIET, "all are settled").await;
+    }
+    bus.close().await;
 }

@@ -143,6 +143,14 @@ impl MemorySettler {
         self.inner.check("settling a message")
     }
 
+    fn ack_now(&mut self) -> Result<(), BusError> {
+        self.check()?;
+        self.settled = true;
+        let Subscription { topic, group, .. } = &*self.subscription;
+        self.inner.space(|space| space.ack(topic, group, self.group, self.seq, self.inner.session));
+        Ok(())
+    }
+
     fn give_back_now(&mut self) {
         if !std::mem::replace(&mut self.settled, true) {
             let Subscription { topic, group, .. } = &*self.subscription;
@@ -159,11 +167,12 @@ impl MemorySettler {
 #[async_trait]
 impl Settler for MemorySettler {
     async fn ack(mut self: Box<Self>) -> Result<(), BusError> {
-        self.check()?;
-        self.settled = true;
-        let Subscription { topic, group, .. } = &*self.subscription;
-        self.inner.space(|space| space.ack(topic, group, self.group, self.seq, self.inner.session));
-        Ok(())
+        self.ack_now()
+    }
+
+    fn ack_unconfirmed(mut self: Box<Self>) {
+        // A bus that is closed holds nothing any more.
+        let _ = self.ack_now();
     }
 
     async fn retry(mut self: Box<Self>, after: Duration) -> Result<(), BusError> {

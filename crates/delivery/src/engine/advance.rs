@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{About, Audience, Availability, Outbound, Verdict};
 use chatbus_event::{Attempt, EgressKind, Event, Reason};
+use futures::FutureExt as _;
 use tracing::{debug, error};
 
 use super::forward::{Elsewhere, Way};
@@ -162,7 +163,12 @@ impl Engine {
         work.place = Place::Sending(loaded);
         conversation.in_flight = Some((head, now));
         let job = jobs::send(sink.clone(), outbound, head, self.shared.clone(), self.cut.clone());
-        self.jobs.push(Box::pin(job));
+        let mut job: jobs::Job = Box::pin(job);
+        // A socket of ours takes a frame at once, and then there is nothing to wait for.
+        match job.as_mut().now_or_never() {
+            Some(done) => self.on_done(done),
+            None => self.jobs.push(job),
+        }
     }
 
     pub(super) fn on_verdict(&mut self, id: WorkId, verdict: &Verdict, took: Duration) {

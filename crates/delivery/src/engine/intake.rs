@@ -192,23 +192,26 @@ fn overdue(is_timeout: bool) -> Ending {
 impl super::Shared {
     /// Where an event goes and what it says.
     pub(super) fn address(&self, event: &Event, family: Family) -> Result<(Destination, String), Ending> {
-        let facts = Facts::of(event, family, |user| self.cluster.peers.is_connected(user));
+        let facts = Facts::of(event, family);
         // Data for gateway connections needs no text.
         let text = match egress_text(event) {
             Some(text) => text,
             None if facts.kind == Some(EgressKind::Event) => String::new(),
             None => return Err(Ending::failed(Reason::NoText, "nothing in it is to be said")),
         };
-        let destination = resolve(&facts, &self.table, &self.sinks)
-            .or_else(|refusal| self.by_others(&facts, refusal))
-            .map_err(|refusal| Ending::failed(refusal.reason, refusal.why))?;
+        let destination =
+            resolve(&facts, &self.table, &self.sinks, |user| self.cluster.peers.is_connected(user))
+                .or_else(|refusal| self.by_others(&facts, refusal))
+                .map_err(|refusal| Ending::failed(refusal.reason, refusal.why))?;
         Ok((destination, text))
     }
 
     /// What the platform cannot do with the account it has here it may do with another's elsewhere.
     fn by_others(&self, facts: &Facts, refusal: Refusal) -> Result<Destination, Refusal> {
         let elsewhere = match refusal.reason {
-            Reason::Unsupported => resolve(facts, &self.table, &[]).ok(),
+            Reason::Unsupported => {
+                resolve(facts, &self.table, &[], |user| self.cluster.peers.is_connected(user)).ok()
+            }
             _ => None,
         };
         let can = |there: &Destination| self.cluster.peers.can_serve(there.platform, &there.target);

@@ -250,7 +250,7 @@ pub(super) async fn conclude(
 ) -> Done {
     let mut early = Vec::new();
     if shared.config.has(Defect::AckBeforeOutcome) {
-        early = acknowledge(std::mem::take(&mut inputs)).await;
+        early = acknowledge_known(std::mem::take(&mut inputs));
     }
     match publish_outcome(&shared, &outcome, line).await {
         Told::Done => publish_rest(&shared, &outcome, dead_letter).await,
@@ -260,7 +260,7 @@ pub(super) async fn conclude(
             return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
         }
     }
-    early.extend(acknowledge(inputs).await);
+    early.extend(acknowledge_known(inputs));
     Done::Concluded { work, inputs: early }
 }
 
@@ -276,6 +276,16 @@ pub(super) async fn publish_rest(
     if let Some(topic) = &outcome.copy_to {
         store(shared, topic, &outcome.finalize).await;
     }
+}
+
+/// Acknowledges what came in and whose outcome is on record; gives where from. It needs no word of the bus:
+/// where it comes again, this engine knows that it ended, and whoever reads after it looks back first.
+fn acknowledge_known(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
+    let acknowledged = inputs.into_iter().map(|(input, delivery)| {
+        delivery.ack_unconfirmed();
+        input
+    });
+    acknowledged.collect()
 }
 
 /// Acknowledges what came in; gives where from.

@@ -73,7 +73,6 @@ fn facts() -> Facts {
         custom_sources: Vec::new(),
         channel: Some("#a".into()),
         user_id: Some("7".into()),
-        user_is_connected: false,
     }
 }
 
@@ -81,9 +80,12 @@ fn to(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// The one user that is connected.
+const CONNECTED: &str = "8";
+
 /// `platform #channel`, `platform @user`, or the reason.
 fn seen(facts: &Facts, sinks: &[Arc<dyn Sink>]) -> String {
-    match resolve(facts, &table(), sinks) {
+    match resolve(facts, &table(), sinks, |user| user == CONNECTED) {
         Err(refusal) => refusal.reason.to_string(),
         Ok(Destination { platform, target, sink, .. }) => {
             let target = match &target {
@@ -184,8 +186,8 @@ fn the_first_rule_that_applies_decides_the_platform() {
                 Facts { family: Family::InstanceEgress, ..f() },
                 "no_platform",
             ),
-            ("7 a connected user", Facts { user_is_connected: true, ..f() }, "socket @7 elsewhere"),
-            ("7 needs a user", Facts { user_is_connected: true, user_id: None, ..f() }, "no_platform"),
+            ("7 a connected user", Facts { user_id: to(CONNECTED), ..f() }, "socket @8 elsewhere"),
+            ("7 needs a user", Facts { user_id: None, ..f() }, "no_platform"),
             ("nothing", f(), "no_platform"),
         ],
     );
@@ -335,8 +337,7 @@ fn facts_are_read_from_every_shape() {
             custom_sources: vec!["x".into()],
             channel: to("c"),
             user_id: to("u"),
-            user_is_connected: false,
         };
-        assert_eq!(Facts::of(&event, Family::Egress, |_| false), expected, "{json}");
+        assert_eq!(Facts::of(&event, Family::Egress), expected, "{json}");
     }
 }

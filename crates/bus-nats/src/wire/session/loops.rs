@@ -1,5 +1,6 @@
 //! The two tasks of a session: one moves bytes to the server, one from it.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
@@ -12,6 +13,8 @@ use crate::wire::frames::{self, Next};
 /// Inputs: bytes put into the buffer; the end of the session.
 pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite + Send + Unpin>) {
     let mut batch = Vec::new();
+    // Waited for through all turns, since to begin waiting costs.
+    let mut ended = pin!(session.ended.cancelled());
     loop {
         batch.clear();
         {
@@ -20,8 +23,9 @@ pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite 
         }
         if batch.is_empty() {
             tokio::select! {
+                biased;
                 () = session.wake.notified() => {}
-                () = session.ended.cancelled() => break,
+                () = &mut ended => break,
             }
             // What else is about to be published goes into the same call: a system call costs as much
             // as making a few messages.
@@ -29,8 +33,9 @@ pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite 
             continue;
         }
         let written = tokio::select! {
+            biased;
             written = async { writer.write_all(&batch).await?; writer.flush().await } => written,
-            () = session.ended.cancelled() => break,
+            () = &mut ended => break,
         };
         if let Err(error) = written {
             session.close(&format!("writing to NATS failed: {error}"));
@@ -45,6 +50,10 @@ pub(super) async fn write(session: Arc<Session>, mut writer: Box<dyn AsyncWrite 
     let _ = writer.shutdown().await;
 }
 
+/// Reads in a row before the clock is looked at: a server that never pauses must not stop the clock of all
+/// who wait.
+const READS: u32 = 64;
+
 /// Inputs: bytes from the server; the clock; the end of the session.
 pub(super) async fn read(
     session: Arc<Session>,
@@ -55,9 +64,11 @@ pub(super) async fn read(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0_u64;
     let mut answers = Answers::new();
+    let mut ended = pin!(session.ended.cancelled());
+    let mut reads = 0;
     loop {
         let mut read = 0;
-        let ended = loop {
+        let end = loop {
             match frames::next(&buffer[read..]) {
                 Ok(Next::Whole(frame, len)) => {
                     session.on_frame(frame, &mut answers);
@@ -69,28 +80,30 @@ pub(super) async fn read(
         };
         session.answer(&mut answers);
         buffer.advance(read);
-        match ended {
+        match end {
             Ok(missing) => buffer.reserve(missing),
             Err(error) => return session.close(&error.to_string()),
         }
         if buffer.capacity() - buffer.len() < 4 * 1024 {
             buffer.reserve(64 * 1024);
         }
+        reads += 1;
         tokio::select! {
             biased;
-            () = session.ended.cancelled() => return,
-            // Before reading, or a server that never pauses would stop the clock of all who wait.
+            read = reader.read_buf(&mut buffer), if reads < READS => match read {
+                Ok(0) => return session.close("the NATS server closed the connection"),
+                Ok(_) => silent = 0,
+                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
+            },
+            () = &mut ended => return,
             _ = tick.tick() => {
+                reads = 0;
                 silent += 1;
                 if let Err(why) = session.on_tick(silent) {
                     return session.close(why);
                 }
             }
-            read = reader.read_buf(&mut buffer) => match read {
-                Ok(0) => return session.close("the NATS server closed the connection"),
-                Ok(_) => silent = 0,
-                Err(error) => return session.close(&format!("reading from NATS failed: {error}")),
-            },
+            () = std::future::ready(()), if reads >= READS => reads = 0,
         }
     }
 }

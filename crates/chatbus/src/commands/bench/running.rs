@@ -138,9 +138,14 @@ impl Running {
 
     /// The sum of a metric over its labels.
     pub(super) async fn metric(&self, name: &str) -> anyhow::Result<u64> {
+        self.metrics([name]).await.map(|[sum]| sum)
+    }
+
+    /// The same of several, at one moment.
+    pub(super) async fn metrics<const N: usize>(&self, names: [&str; N]) -> anyhow::Result<[u64; N]> {
         let url = format!("http://{}/metrics", self.process.addr);
         let text = self.http.get(url).send().await?.text().await?;
-        Ok(sum_of(&text, name))
+        Ok(names.map(|name| sum_of(&text, name)))
     }
 
     /// The newest message of a topic.
