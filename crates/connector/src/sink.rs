@@ -49,6 +49,10 @@ pub struct Capabilities {
     pub direct: bool,
     /// Hand on events as data; only connections of our own users can be.
     pub data: bool,
+    /// How long the platform remembers the delivery ids it was given: sent again within that time, a
+    /// delivery is said once, and the answer is that of the first. Then what has no verdict is sent again
+    /// until it has one. `None` where the platform has no such key.
+    pub remembers: Option<Duration>,
 }
 
 /// Who hears it.
@@ -155,7 +159,8 @@ pub enum Verdict {
         /// For people.
         message: String,
     },
-    /// Bytes went to a connection that ended before its verdict. Never resent by itself.
+    /// Bytes went to a connection that ended before its verdict. Never resent by itself, but where
+    /// sending again is how to learn it: see [`Capabilities::remembers`].
     Unverified {
         /// The platform's code.
         code: String,

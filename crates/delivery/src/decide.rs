@@ -17,6 +17,15 @@ pub(crate) struct Timing {
     pub(crate) last_chance: bool,
 }
 
+/// An attempt without a verdict on a platform that says nothing twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// Until when the platform remembers that attempt, so that another is safe.
+    pub(crate) until: Instant,
+    /// Why there was no verdict.
+    pub(crate) error: ErrorInfo,
+}
+
 /// Why an event waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -83,8 +92,14 @@ pub(crate) fn before_send(availability: Availability, now: Instant) -> Before {
 }
 
 /// What a verdict leads to. `failures` counts attempts in a row that did not end the delivery, this
-/// one not included.
-pub(crate) fn after_send(verdict: &Verdict, failures: u32, timing: Timing, now: Instant) -> After {
+/// one not included; `doubt` is of this attempt or an earlier one.
+pub(crate) fn after_send(
+    verdict: &Verdict,
+    failures: u32,
+    doubt: Option<&Doubt>,
+    timing: Timing,
+    now: Instant,
+) -> After {
     match verdict {
         Verdict::Delivered { provider_message_id } => {
             After::End(Ending::Sent { provider_message_id: provider_message_id.clone() })
@@ -95,7 +110,13 @@ pub(crate) fn after_send(verdict: &Verdict, failures: u32, timing: Timing, now: 
             After::End(Ending::Failed { reason: permanent(*reason), error })
         }
         Verdict::Unverified { code, message } => {
-            After::End(Ending::failed(Reason::Unverified, format!("{code}: {message}")))
+            let error = ErrorInfo { code: code.clone(), message: message.clone() };
+            let until = now + growing(FIRST_RETRY, LONGEST_RETRY, failures);
+            let is_safe = doubt.is_some_and(|doubt| until < doubt.until.min(timing.deadline));
+            if timing.last_chance || !is_safe {
+                return After::End(Ending::unverified(&error));
+            }
+            After::Again { until, cause: Cause::Refused(error) }
         }
         Verdict::Retry { after, code, message } => {
             let error = ErrorInfo { code: code.clone(), message: message.clone() };
@@ -176,6 +197,22 @@ impl Ending {
         Self::Failed { reason, error }
     }
 
+    /// Bytes went out, and what became of them is not known.
+    fn unverified(error: &ErrorInfo) -> Self {
+        Self::failed(Reason::Unverified, format!("{}: {}", error.code, error.message))
+    }
+
+    /// What is true instead of this, when an earlier attempt may have been heard: the platform's own word
+    /// is about that attempt too, a deadline or a full lane is not.
+    pub(crate) fn in_doubt(&self, doubt: &Doubt) -> Option<Self> {
+        match self {
+            Self::Failed { reason: Reason::Expired | Reason::NoInstance | Reason::Overloaded, .. } => {
+                Some(Self::unverified(&doubt.error))
+            }
+            _ => None,
+        }
+    }
+
     /// Given up while the platform refused for now.
     fn expired(last: &ErrorInfo) -> Self {
         Self::failed(Reason::Expired, format!("last refused with {}: {}", last.code, last.message))
@@ -254,8 +291,46 @@ mod tests {
                 After::Again { until: now + Duration::from_millis(100), cause: Cause::Limit },
             ),
         ] {
-            assert_eq!(after_send(&verdict, failures, timing, now), expected, "{verdict:?} {failures}");
+            let found = after_send(&verdict, failures, None, timing, now);
+            assert_eq!(found, expected, "{verdict:?} {failures}");
         }
+    }
+
+    #[test]
+    fn what_has_no_verdict_is_tried_again_for_as_long_as_the_platform_remembers_it() {
+        let now = now();
+        let t = timing(now, 60);
+        let at = |ms| now + Duration::from_millis(ms);
+        let unverified = Verdict::Unverified { code: "cut".into(), message: "m".into() };
+        let again = |ms| After::Again { until: at(ms), cause: Cause::Refused(info("cut")) };
+        let over = After::End(Ending::failed(Reason::Unverified, "cut: m"));
+        for (remembered, failures, timing, expected) in [
+            (600_000, 0, t, again(500)),
+            (600_000, 1, t, again(1_000)),
+            (501, 0, t, again(500)),
+            (500, 0, t, over.clone()),
+            (600_000, 0, Timing { deadline: at(500), ..t }, over.clone()),
+            (600_000, 0, Timing { last_chance: true, ..t }, over),
+        ] {
+            let doubt = Doubt { until: at(remembered), error: info("cut") };
+            let found = after_send(&unverified, failures, Some(&doubt), timing, now);
+            assert_eq!(found, expected, "{remembered} {failures} {timing:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_after_an_attempt_without_a_verdict_does_not_say_that_nothing_was_said() {
+        let doubt = Doubt { until: now(), error: info("cut") };
+        let unverified = Some(Ending::failed(Reason::Unverified, "cut: m"));
+        for (reason, expected) in [
+            (Reason::Expired, unverified.clone()),
+            (Reason::NoInstance, unverified.clone()),
+            (Reason::Overloaded, unverified),
+            (Reason::Rejected, None),
+        ] {
+            assert_eq!(Ending::failed(reason, "m").in_doubt(&doubt), expected, "{reason:?}");
+        }
+        assert_eq!(Ending::Accepted.in_doubt(&doubt), None);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Sink for WebSocketSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: false, direct: true, data: true }
+        Capabilities { chat: false, direct: true, data: true, remembers: None }
     }
 
     fn channel(&self, _name: &str) -> Option<Arc<str>> {

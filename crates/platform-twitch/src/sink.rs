@@ -45,7 +45,7 @@ impl Sink for TwitchSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: self.can_speak, direct: false, data: false }
+        Capabilities { chat: self.can_speak, direct: false, data: false, remembers: None }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {

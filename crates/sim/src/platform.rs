@@ -178,11 +178,17 @@ impl SimSink {
                 let (code, message) = refused("banned");
                 return Verdict::Permanent { reason: PermanentReason::Rejected, code, message };
             }
-            Answer::Cut { said: false } => {
-                let (code, message) = refused("connection_lost");
-                return Verdict::Unverified { code, message };
+            Answer::Cut { said } => {
+                // The connection is back for who may try again.
+                if self.platform == DELTA {
+                    inner.answers.insert(text.clone(), Answer::Yes);
+                }
+                if !said {
+                    let (code, message) = refused("connection_lost");
+                    return Verdict::Unverified { code, message };
+                }
             }
-            Answer::Yes | Answer::Silence | Answer::Cut { said: true } | Answer::Slow(_) => {}
+            Answer::Yes | Answer::Silence | Answer::Slow(_) => {}
         }
         let key = (self.platform, target.to_owned(), text.clone());
         let is_fresh = |at: &Instant| now() < *at + DUPLICATE_WINDOW;
@@ -224,7 +230,13 @@ impl Sink for SimSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: self.platform != SOCKET, direct: true, data: self.platform == SOCKET }
+        Capabilities {
+            chat: self.platform != SOCKET,
+            direct: true,
+            data: self.platform == SOCKET,
+            // Longer than any run.
+            remembers: (self.platform == DELTA).then_some(Duration::from_secs(24 * 3600)),
+        }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {

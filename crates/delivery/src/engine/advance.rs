@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use chatbus_connector::{About, Audience, Availability, Outbound, Verdict};
-use chatbus_event::{Attempt, EgressKind, Event, Reason};
+use chatbus_event::{Attempt, EgressKind, ErrorInfo, Event, Reason};
 use futures::FutureExt as _;
 use tracing::{debug, error};
 
@@ -12,7 +12,9 @@ use super::forward::{Elsewhere, Way};
 use super::jobs;
 use super::work::{Loaded, Place};
 use super::{Engine, RELIEF_AFTER};
-use crate::decide::{After, Before, Cause, Ending, after_send, at_deadline, attempt_word, before_send};
+use crate::decide::{
+    After, Before, Cause, Doubt, Ending, after_send, at_deadline, attempt_word, before_send,
+};
 use crate::defects::Defect;
 use crate::lanes::{ConversationId, Wait, WorkId};
 
@@ -182,7 +184,18 @@ impl Engine {
             let instance = self.shared.config.instance.as_str().to_owned();
             work.ticket.tried(Attempt { at: now, instance, outcome: word.to_owned() });
         }
-        let after = after_send(verdict, work.failures, work.timing, instant);
+        if let Verdict::Unverified { code, message } = verdict {
+            let sink = self.lanes.get(at).and_then(|conversation| conversation.sink);
+            let sink = sink.and_then(|sink| self.shared.sinks.get(sink));
+            if let Some(time) = sink.and_then(|sink| sink.capabilities().remembers) {
+                let begun = instant.checked_sub(took).unwrap_or(instant);
+                let error = ErrorInfo { code: code.clone(), message: message.clone() };
+                work.doubt.get_or_insert_with(|| Box::new(Doubt { until: begun + time, error }));
+                // Whoever has it next is to know.
+                (work.may_have_been_sent, work.ticket.may_have_been_sent) = (true, true);
+            }
+        }
+        let after = after_send(verdict, work.failures, work.doubt.as_deref(), work.timing, instant);
         let order = work.ticket.order;
         if let Some(conversation) = self.lanes.get_mut(at) {
             conversation.in_flight = None;

@@ -48,6 +48,8 @@ impl Engine {
         let now = shared.runtime.clock.now();
         let Some(work) = self.works.get_mut(id) else { return };
         work.place = Place::Ending;
+        let doubtful = work.doubt.as_deref().and_then(|doubt| ending.in_doubt(doubt));
+        let ending = doubtful.as_ref().unwrap_or(ending);
         let conversation = work.conversation.and_then(|at| self.lanes.get(at));
         let platform = conversation.map_or("none", |conversation| conversation.key.platform);
         let ticket = &work.ticket;

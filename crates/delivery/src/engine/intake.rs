@@ -100,6 +100,7 @@ impl Engine {
             newer: None,
             failures: 0,
             may_have_been_sent: false,
+            doubt: None,
             ends: None,
         });
         self.by_id.insert(name, work);

@@ -55,7 +55,11 @@ fn table() -> PlatformTable {
 }
 
 fn sink(platform: &'static str, default: Option<&'static str>) -> Arc<dyn Sink> {
-    Arc::new(Fake { platform, capabilities: Capabilities { chat: true, direct: true, data: false }, default })
+    Arc::new(Fake {
+        platform,
+        capabilities: Capabilities { chat: true, direct: true, ..Capabilities::default() },
+        default,
+    })
 }
 
 /// Brook and pager run here, delta does not.
@@ -277,7 +281,7 @@ fn a_user_is_raw_or_has_the_targets_own_prefix() {
 #[test]
 fn what_a_platform_cannot_do_is_unsupported_and_nothing_else_instead() {
     let limited = |chat, direct| -> [Arc<dyn Sink>; 1] {
-        let capabilities = Capabilities { chat, direct, data: false };
+        let capabilities = Capabilities { chat, direct, ..Capabilities::default() };
         [Arc::new(Fake { platform: "brook", capabilities, default: Some("#first") })]
     };
     let kind = |kind| Facts { destination: to("brook"), kind, ..facts() };

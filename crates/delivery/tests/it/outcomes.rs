@@ -43,6 +43,39 @@ async fn what_was_said_is_finalized_once_with_everything_the_contract_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_the_platform_says_nothing_twice_an_attempt_without_a_verdict_is_made_again() {
+    let world = World::new();
+    let cut = || Verdict::Unverified { code: "cut".into(), message: "lost".into() };
+    world.brook.remembers(Duration::from_secs(30));
+    world.brook.answers("again", [cut(), cut()]);
+    world.brook.answers("never", std::iter::repeat_with(cut).take(99));
+    world.brook.answers("late", [cut(), retry(Duration::from_secs(120))]);
+    let no = Verdict::Permanent {
+        reason: PermanentReason::Rejected,
+        code: "msg_banned".into(),
+        message: "banned".into(),
+    };
+    world.brook.answers("refused", [cut(), no]);
+    let engine = world.running().await;
+    // What is published at the start might have been tried by an earlier life.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    for (channel, text) in [("#a", "again"), ("#b", "never"), ("#c", "late"), ("#d", "refused")] {
+        world.say_with(channel, text, json!({})).await;
+    }
+    world.until_finalized(4).await;
+    let outcomes = world.one_outcome_each(4).await;
+    let expected =
+        [("again", "SENT"), ("late", "unverified"), ("never", "unverified"), ("refused", "rejected")];
+    assert_eq!(outcomes.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
+    let said = world.brook.said();
+    let again: Vec<_> = said.iter().filter(|s| s.text == "again").map(|s| s.may_have_been_sent).collect();
+    assert_eq!(again, [false, true, true], "whoever says it again knows that it may be a repeat");
+    // 0.5, 1, 2, 4, 8 and 10 s apart, while 30 s are not over.
+    assert_eq!(said.iter().filter(|said| said.text == "never").count(), 7);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_reason_one_instance_can_meet_ends_in_one_outcome_and_one_dead_letter() {
     let world = World::new();
     let no = |reason| Verdict::Permanent { reason, code: "msg_banned".into(), message: "banned".into() };

@@ -37,6 +37,7 @@ struct Script {
     /// When it is set, nobody else is served.
     served: Option<HashSet<String>>,
     pace: HashMap<String, (Duration, Option<Instant>)>,
+    remembers: Option<Duration>,
     in_flight: HashSet<String>,
     said: Vec<Said>,
 }
@@ -68,6 +69,11 @@ impl FakeSink {
     /// This text is said, and no verdict ever comes.
     pub(crate) fn hangs_on(&self, text: &str) {
         self.script().hanging.insert(text.to_owned());
+    }
+
+    /// It says nothing twice within this time.
+    pub(crate) fn remembers(&self, time: Duration) {
+        self.script().remembers = Some(time);
     }
 
     pub(crate) fn panics_on(&self, text: &str) {
@@ -134,7 +140,7 @@ impl Sink for FakeSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: true, direct: true, data: false }
+        Capabilities { chat: true, direct: true, data: false, remembers: self.script().remembers }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {
