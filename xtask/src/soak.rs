@@ -52,9 +52,9 @@ const SOAKS: [Soak; 8] = [
         name: "faults",
         test: "faults::every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cut_off",
         promise: "20,000 events, nine in ten to 300 users of three gateways, the others over 100 channels of three \
-                  instances, while instances are killed (SIGKILL) or frozen (SIGSTOP) for longer than a lease, and \
+                  instances, half of them on a platform with an idempotency key that loses answers, while instances are killed (SIGKILL) or frozen (SIGSTOP) for longer than a lease, and \
                   nats-server is killed: each event has one outcome, each FAILED one dead letter, and nothing is said \
-                  twice that no fault explains.",
+                  twice that no fault explains, nor anything at all where there is a key.",
     },
     Soak {
         name: "freeze",

@@ -82,6 +82,9 @@ pub(crate) struct SandboxArgs {
     /// Port of the Twitch IRC server over WebSocket; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     pub(crate) ws_port: u16,
+    /// Port of the playground, a platform for tests whose messages carry an idempotency key; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) playground_port: u16,
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
 }

@@ -20,7 +20,7 @@ pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
 
 /// Every platform.
 pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
-    vec![Box::new(chatbus_platform_twitch::Factory)]
+    vec![Box::new(chatbus_platform_twitch::Factory), Box::new(chatbus_platform_playground::Factory)]
 }
 
 /// Adds what the chosen bus and the platforms have against the settings, so that one look shows
@@ -50,6 +50,7 @@ pub(crate) fn platform_table() -> PlatformTable {
         Platform { name: "twitch", aliases: &[], reach: Reach::Public },
         Platform { name: "discord", aliases: &[], reach: Reach::Public },
         Platform { name: "twilio", aliases: &[], reach: Reach::Direct },
+        Platform { name: chatbus_platform_playground::PLATFORM, aliases: &[], reach: Reach::Public },
         Platform { name: GATEWAY, aliases: &["api-gateway"], reach: Reach::Gateway },
     ])
 }

@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "control": sandbox.control_url(),
         "irc": sandbox.twitch().irc_url(),
         "irc_ws": sandbox.twitch().ws_url(),
+        "playground": sandbox.playground().url(),
     });
     writeln!(std::io::stdout(), "{addresses}")?;
     tokio::signal::ctrl_c().await?;

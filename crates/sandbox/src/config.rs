@@ -12,7 +12,9 @@ pub struct SandboxConfig {
     pub irc_addr: SocketAddr,
     /// Twitch IRC over WebSocket.
     pub irc_ws_addr: SocketAddr,
-    /// IRC connections at one time; more are closed at once.
+    /// The playground.
+    pub playground_addr: SocketAddr,
+    /// Connections to a platform at one time; more are closed at once.
     pub max_connections: usize,
     /// Bytes that may wait for one connection; a client that is further behind is disconnected. Below
     /// 2 MiB, the answers to what one client sent in one go may not fit.
@@ -32,6 +34,7 @@ impl Default for SandboxConfig {
             control_addr: free,
             irc_addr: free,
             irc_ws_addr: free,
+            playground_addr: free,
             max_connections: 4_096,
             outbox_bytes: 8 * 1024 * 1024,
             // Twitch: about five minutes.

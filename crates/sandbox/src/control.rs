@@ -2,6 +2,7 @@
 
 mod fields;
 mod index;
+mod playground;
 mod twitch;
 
 use std::net::IpAddr;
@@ -15,16 +16,23 @@ use axum::routing::get;
 use chatbus_runtime::CancellationToken;
 use tokio::net::TcpListener;
 
+use crate::playground::Playground;
 use crate::twitch_irc::{MAX_RAW_BYTES, TwitchIrc};
 use fields::Refused;
 
 /// Serves the API until `stop`; requests under way then are cut off.
-pub(crate) async fn serve(listener: TcpListener, twitch: TwitchIrc, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    twitch: TwitchIrc,
+    playground: Playground,
+    stop: CancellationToken,
+) {
     let control = listener.local_addr().ok();
-    let index = index::page(control, &twitch);
+    let index = index::page(control, &twitch, &playground);
     let router = Router::new()
         .route("/", get(async move || axum::Json(index)))
         .nest("/twitch", twitch::routes().with_state(twitch))
+        .nest("/playground", playground::routes().with_state(playground))
         .fallback(async || Refused::with(StatusCode::NOT_FOUND, "path is none of those that GET / lists"))
         .method_not_allowed_fallback(async || {
             Refused::with(

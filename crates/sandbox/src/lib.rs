@@ -1,8 +1,9 @@
 //! Fake platforms on real sockets: for demos, for bot developers, for tests and benchmarks.
 //!
-//! So far there is one platform, Twitch IRC over TCP and WebSocket ([`twitch_irc`]). Everything is
-//! steered by methods of [`SandboxHandle`] and [`TwitchIrc`](twitch_irc::TwitchIrc), or from any
-//! language over HTTP with the control API below; both do the same. Nothing is authenticated, so
+//! There are two platforms: Twitch IRC over TCP and WebSocket ([`twitch_irc`]), and one that exists
+//! nowhere else and says nothing twice that has a key ([`playground`]). Everything is steered by methods
+//! of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc) and [`Playground`](playground::Playground),
+//! or from any language over HTTP with the control API below; both do the same. Nothing is authenticated, so
 //! nothing listens anywhere but on loopback, and requests from web pages of other origins are refused.
 //!
 //! # Control API
@@ -39,12 +40,21 @@
 //! | `GET /twitch/joins` | `[since]` | `[{seq,at,connection,login,channel,joined,code}]` |
 //! | `GET /twitch/logins` | `[since]` | `[{seq,at,connection,login,accepted,code}]` |
 //! | `GET /twitch/counters` | | sums since the start, and what arrived in sink mode |
+//! | `POST /playground/refuse` | `status` `[code]` `[retry_after_ms]` `[channel]` `[count]` | the next `count` messages (all without it, 0 takes it back) are refused with this status; what was said already under its key is not |
+//! | `POST /playground/lose` | `every` | of what is said, every so many get no answer: the connection ends; 0 for none |
+//! | `POST /playground/delay` | `ms` | answers come so much later than what they answer was said |
+//! | `POST /playground/freeze` | `on` | nothing is said or answered, and no connection ends |
+//! | `POST /playground/drop` | | ends all connections |
+//! | `POST /playground/keys` | `on` | whether keys count: without them what is posted twice is said twice |
+//! | `POST /playground/reset` | | everything as at the start; connections stay |
+//! | `GET /playground/messages` | `[channel]` `[since]` | `[{seq,at,channel,text,key,id,repeats}]`, the newest 100,000; `repeats` counts what came again under the key and was not said |
 //!
 //! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
 //! to 64 MiB.
 
 mod config;
 mod control;
+pub mod playground;
 mod sandbox;
 pub mod twitch_irc;
 pub mod viewers;

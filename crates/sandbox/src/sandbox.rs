@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::SandboxConfig;
 use crate::control;
+use crate::playground::{self, Playground};
 use crate::twitch_irc::{self, IrcListeners, TwitchIrc};
 
 /// Starts sandboxes; several in one process know nothing of each other.
@@ -19,6 +20,7 @@ pub struct Sandbox;
 pub struct SandboxHandle {
     control: SocketAddr,
     twitch: TwitchIrc,
+    playground: Playground,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -50,23 +52,27 @@ impl Sandbox {
         let control = bind(config.control_addr).await?;
         let irc = bind(config.irc_addr).await?;
         let ws = bind(config.irc_ws_addr).await?;
+        let playground = bind(config.playground_addr).await?;
         let stop = runtime.stop.child_token();
         let tasks = TaskTracker::new();
         let listeners = IrcListeners { irc, ws };
         let unbound = |addr| move |source| StartError::Bind { addr, source };
         let twitch = twitch_irc::start(listeners, &config, &runtime, &tasks, &stop)
             .map_err(unbound(config.irc_addr))?;
+        let playground = playground::start(playground, &config, &runtime, &tasks, &stop)
+            .map_err(unbound(config.playground_addr))?;
         let address = control.local_addr().map_err(unbound(config.control_addr))?;
-        let serving = control::serve(control, twitch.clone(), stop.clone());
+        let serving = control::serve(control, twitch.clone(), playground.clone(), stop.clone());
         runtime.spawn("sandbox.control", tasks.track_future(serving));
         tracing::info!(
             event = "sandbox.started",
             control = %address,
             irc = %twitch.irc_addr(),
             irc_ws = %twitch.ws_addr(),
+            playground = %playground.addr(),
             "the sandbox is ready"
         );
-        Ok(SandboxHandle { control: address, twitch, tasks, stop })
+        Ok(SandboxHandle { control: address, twitch, playground, tasks, stop })
     }
 }
 
@@ -86,6 +92,11 @@ impl SandboxHandle {
     /// The Twitch IRC server.
     pub fn twitch(&self) -> &TwitchIrc {
         &self.twitch
+    }
+
+    /// The playground.
+    pub fn playground(&self) -> &Playground {
+        &self.playground
     }
 
     /// Closes all connections and listeners, and waits until they are closed.

@@ -22,12 +22,14 @@ pub(crate) async fn run(args: SandboxArgs, environment: &Environment) -> Outcome
         control_addr: local(core.sandbox_port),
         irc_addr: local(args.irc_port),
         irc_ws_addr: local(args.ws_port),
+        playground_addr: local(args.playground_port),
         ..SandboxConfig::default()
     };
     let sandbox =
         Sandbox::start(config, supervisor.runtime()).await.map_err(|error| Failure::Runtime(error.into()))?;
     let addresses = json!({
         "control": sandbox.control_url(), "irc": sandbox.twitch().irc_url(), "ircWs": sandbox.twitch().ws_url(),
+        "playground": sandbox.playground().url(),
     });
     writeln!(std::io::stdout().lock(), "{addresses}")?;
     let _signal = signals::stop().await;

@@ -1,6 +1,7 @@
 //! Many events, many instances, and everything that can happen to a process: each event has one outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use crate::harness::{
 const SPEAKERS: [&str; 3] = ["speaker-0", "speaker-1", "speaker-2"];
 const GATEWAYS: [&str; 3] = ["gateway-0", "gateway-1", "gateway-2"];
 const USERS: usize = 300;
+/// Half of them where a key keeps anything from being said twice.
 const CHANNELS: usize = 100;
+const WITH_KEYS: usize = CHANNELS / 2;
 /// Longer than a lease.
 const FROZEN: Duration = Duration::from_secs(17);
 /// So short that the test need not wait a minute for what fails.
@@ -27,8 +30,10 @@ const DEADLINE_MS: u64 = 40_000;
 const NATS: &str = "nats-server";
 /// Events that are published at once.
 const BURST: usize = 50;
-/// How long the platform takes to say that it took something.
+/// How long the platforms take to say that they took something.
 const VERDICT_MS: u64 = 150;
+/// Of the answers of the platform with keys, every so many are lost on their way.
+const LOST_EVERY: usize = 10;
 
 /// How long before a fault something may have been sent whose outcome the bus did not have yet.
 const BEFORE_MS: i64 = 1_500;
@@ -108,7 +113,12 @@ fn event(n: usize) -> (String, Value) {
     let id = format!("event-{n}");
     if n.is_multiple_of(10) {
         let turn = n / 10;
-        let event = chat_event(&id, &format!("#channel{}", turn % CHANNELS), &id);
+        let channel = turn % CHANNELS;
+        let mut event = chat_event(&id, &format!("#channel{channel}"), &id);
+        if channel < WITH_KEYS {
+            event["source"] = "test".into();
+            event["egress"]["destination"] = "playground".into();
+        }
         let topic = match turn % 2 {
             0 => "internal.egress.v1".to_owned(),
             _ => format!("internal.egress.v1.{}", SPEAKERS[turn / 2 % SPEAKERS.len()]),
@@ -255,6 +265,19 @@ fn explain(sends: &BTreeMap<String, Vec<Send>>, faults: &[Fault]) -> Result<usiz
     }
 }
 
+/// What was said where a key keeps it from being said twice: ids that were all the same, and how many
+/// attempts beyond the first there were.
+fn said_once(messages: &[Value]) -> Result<(BTreeSet<String>, u64), String> {
+    let (mut said, mut repeats) = (BTreeSet::new(), 0);
+    for message in messages {
+        repeats += message["repeats"].as_u64().unwrap();
+        if !said.insert(message["text"].as_str().unwrap().to_owned()) {
+            return Err(format!("said twice, in spite of its key: {message}"));
+        }
+    }
+    Ok((said, repeats))
+}
+
 /// How many were heard or said before one of the same conversation that was published before them on the
 /// same generic topic. Only for the eye: an instance that dies hands what it had to others, later.
 fn overtaken(sends: &BTreeMap<String, Vec<Send>>) -> usize {
@@ -278,16 +301,25 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
     let began = now();
     let (events, rounds) = (scale(2_000_usize, 20_000), scale(1_usize, 6));
     let every = Duration::from_millis(scale(1_000, 600));
-    let channels = (0..CHANNELS).map(|n| format!("channel{n}")).collect::<Vec<_>>().join(",");
+    let channels =
+        |numbers: Range<usize>| numbers.map(|n| format!("channel{n}")).collect::<Vec<_>>().join(",");
     let moments = Moments::new();
     let mut cluster = Cluster::new().await;
+    let playground = cluster.sandbox.playground.clone();
+    let settings = [
+        ("EGRESS_DEADLINE_MS", &*DEADLINE_MS.to_string()),
+        ("PLAYGROUND_URL", &*playground),
+        ("PLAYGROUND_CHANNELS", &*channels(0..WITH_KEYS)),
+    ];
     for name in SPEAKERS {
-        cluster.speaker_with(name, &channels, "EGRESS_DEADLINE_MS", &DEADLINE_MS.to_string()).await;
+        cluster.speaker_with(name, &channels(WITH_KEYS..CHANNELS), &settings).await;
     }
     for name in GATEWAYS {
         cluster.gateway_with(name, "EGRESS_DEADLINE_MS", &DEADLINE_MS.to_string()).await;
     }
-    for n in 0..CHANNELS {
+    cluster.sandbox.post_to("playground/delay", json!({ "ms": VERDICT_MS })).await;
+    cluster.sandbox.post_to("playground/lose", json!({ "every": LOST_EVERY })).await;
+    for n in WITH_KEYS..CHANNELS {
         let slow = json!({ "channel": format!("channel{n}"), "ms": VERDICT_MS });
         cluster.sandbox.post("slow-verdicts", slow).await;
     }
@@ -352,6 +384,7 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
         let send = Send { at, instance: Relay::owner(&cluster.owners, &sent) };
         said.entry(sent["text"].as_str().unwrap().to_owned()).or_default().push(send);
     }
+    let (once, repeats) = said_once(&cluster.sandbox.in_playground().await).unwrap();
     let heard = heard.into_inner().unwrap();
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
     let mut unseen = Vec::new();
@@ -359,7 +392,8 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
         let (status, code) = (&outcome["status"], &outcome["error"]["code"]);
         let shown = [status, code].into_iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
         *statuses.entry(shown).or_default() += 1;
-        if status == "SENT" && !said.contains_key(id) && !heard.contains_key(id) {
+        let is_seen = said.contains_key(id) || heard.contains_key(id) || once.contains(id);
+        if status == "SENT" && !is_seen {
             unseen.push(outcome);
         }
     }
@@ -367,6 +401,8 @@ async fn every_event_has_one_outcome_whichever_instances_are_killed_frozen_or_cu
     let (in_chat, to_users) = (explain(&said, &faults), explain(&heard, &faults));
     println!("overtaken in chat: {}; to users: {}", overtaken(&said), overtaken(&heard));
     println!("said again in chat: {in_chat:?}; to users: {to_users:?}; SENT and never seen: {unseen:#?}");
+    println!("{} said once with a key, sent {repeats} times more", once.len());
+    assert!(repeats as usize * 2 * LOST_EVERY >= once.len(), "answers were lost: {repeats} repeats");
     assert!(in_chat.is_ok() && to_users.is_ok() && unseen.is_empty(), "{faults:#?}");
     let good = statuses.get("SENT").copied().unwrap_or_default();
     assert!(good * 10 >= events * 9, "most are said: {statuses:?}");

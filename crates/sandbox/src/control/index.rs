@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::playground::Playground;
 use crate::twitch_irc::TwitchIrc;
 
 const PAGE: &str = include_str!("../lib.rs");
 
 /// Addresses and endpoints.
-pub(super) fn page(control: Option<SocketAddr>, twitch: &TwitchIrc) -> Value {
+pub(super) fn page(control: Option<SocketAddr>, twitch: &TwitchIrc, playground: &Playground) -> Value {
     json!({
         "service": "chatbus-sandbox",
         "control": control.map(|addr| format!("http://{addr}")),
         "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url() },
+        "playground": { "url": playground.url() },
         "endpoints": endpoints(),
     })
 }

@@ -41,19 +41,19 @@ impl Cluster {
 
     /// Starts one more that speaks in these channels, as the account that all share.
     pub(crate) async fn speaker(&mut self, id: &str, channels: &str) {
-        self.speaker_with(id, channels, "LOG_LEVEL", "info").await;
+        self.speaker_with(id, channels, &[]).await;
     }
 
-    /// The same, with one more setting.
-    pub(crate) async fn speaker_with(&mut self, id: &str, channels: &str, name: &str, value: &str) {
+    /// The same, with more settings.
+    pub(crate) async fn speaker_with(&mut self, id: &str, channels: &str, more: &[(&str, &str)]) {
         let relay = Relay::start(Arc::clone(&self.sandbox), id, Arc::clone(&self.owners)).await;
         let chatbus = Chatbus::new()
             .role("ingress-egress")
             .reading(&relay.url, channels)
             .speaking()
             .with("TWITCH_MESSAGE_LIMIT", "off")
-            .with("TWITCH_JOIN_LIMIT", "verified")
-            .with(name, value);
+            .with("TWITCH_JOIN_LIMIT", "verified");
+        let chatbus = more.iter().fold(chatbus, |chatbus, (name, value)| chatbus.with(name, *value));
         self.relays.push(relay);
         self.start(id, chatbus).await;
     }

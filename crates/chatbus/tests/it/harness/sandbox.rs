@@ -15,6 +15,7 @@ use super::wait::{SHORT, eventually};
 pub(crate) struct SandboxProcess {
     pub(crate) irc: String,
     pub(crate) irc_ws: String,
+    pub(crate) playground: String,
     control: String,
     http: reqwest::Client,
     _child: Child,
@@ -38,6 +39,7 @@ impl SandboxProcess {
         Self {
             irc: address("irc"),
             irc_ws: address("ircWs"),
+            playground: address("playground"),
             control: address("control"),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             _child: child,
@@ -47,8 +49,12 @@ impl SandboxProcess {
 
     /// A request of the control API under `/twitch`.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
-        let answer =
-            self.http.post(format!("{}/twitch/{path}", self.control)).json(&body).send().await.unwrap();
+        self.post_to(&format!("twitch/{path}"), body).await
+    }
+
+    /// A request of the control API.
+    pub(crate) async fn post_to(&self, path: &str, body: Value) -> Value {
+        let answer = self.http.post(format!("{}/{path}", self.control)).json(&body).send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{path} {body}: {status} {text}");
@@ -56,7 +62,16 @@ impl SandboxProcess {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        self.http.get(format!("{}/twitch/{path}", self.control)).send().await.unwrap().json().await.unwrap()
+        self.get_from(&format!("twitch/{path}")).await
+    }
+
+    async fn get_from(&self, path: &str) -> Value {
+        self.http.get(format!("{}/{path}", self.control)).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Everything that was said in the playground.
+    pub(crate) async fn in_playground(&self) -> Vec<Value> {
+        self.get_from("playground/messages").await.as_array().unwrap().clone()
     }
 
     /// A viewer says something; its message id.

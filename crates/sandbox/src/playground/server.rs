@@ -1,0 +1,199 @@
+//! The playground's socket.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chatbus_runtime::{CancellationToken, Runtime};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::world::{Answer, Post, World};
+use super::{Playground, Shared};
+use crate::config::SandboxConfig;
+
+/// A failed accept (out of file descriptors) is tried again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Room for the longest text there can be, every character of it escaped.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+const MAX_KEY: usize = 256;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer is lost, as was asked for")]
+struct Unanswered;
+
+#[derive(Deserialize)]
+struct Said {
+    text: String,
+}
+
+/// Serves the listener until `stop`.
+///
+/// # Errors
+/// When the listener cannot tell its address.
+pub(crate) fn start(
+    listener: TcpListener,
+    config: &SandboxConfig,
+    runtime: &Runtime,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> std::io::Result<Playground> {
+    let shared = Arc::new(Shared {
+        runtime: runtime.clone(),
+        addr: listener.local_addr()?,
+        world: Mutex::new(World::default()),
+        frozen: watch::Sender::new(false),
+        drops: watch::Sender::new(0),
+    });
+    let room = Arc::new(Semaphore::new(config.max_connections));
+    let accepting = accept(Arc::clone(&shared), listener, room, tasks.clone(), stop.clone());
+    runtime.spawn("sandbox.playground", tasks.track_future(accepting));
+    Ok(Playground { shared })
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/v1/hello", get(hello))
+        .route("/v1/channels/{channel}/messages", post(say))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::clone(&shared));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // One too many is closed at once.
+                let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+                let drops = shared.drops.subscribe();
+                let serving = serve_one(stream, router.clone(), drops, stop.clone());
+                let serving = async move {
+                    serving.await;
+                    drop(place);
+                };
+                shared.runtime.spawn("sandbox.playground.connection", tasks.track_future(serving));
+            }
+            Err(error) => {
+                tracing::warn!(event = "sandbox.playground.accept_failed", %error, "a client could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(
+    stream: TcpStream,
+    router: Router,
+    mut drops: watch::Receiver<u64>,
+    stop: CancellationToken,
+) {
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answering = router.call(request.map(Body::new));
+        async move {
+            let Ok(response) = answering.await;
+            // An error here ends the connection without a byte.
+            match response.extensions().get::<Unanswered>() {
+                Some(unanswered) => Err(*unanswered),
+                None => Ok(response),
+            }
+        }
+    });
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        served = connection => if let Err(error) = served {
+            tracing::debug!(event = "sandbox.playground.connection_ended", %error, "a connection ended early");
+        },
+        _ = drops.changed() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn hello(State(shared): State<Arc<Shared>>) -> Response {
+    shared.thawed().await;
+    Json(json!({ "service": "playground" })).into_response()
+}
+
+async fn say(
+    State(shared): State<Arc<Shared>>,
+    Path(channel): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default().to_owned());
+    let is_key = key.as_ref().is_none_or(|key| (1..=MAX_KEY).contains(&key.len()));
+    let text = match axum::body::to_bytes(request.into_body(), MAX_BODY).await {
+        Ok(body) => read(&body),
+        Err(_) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "too_long", None),
+    };
+    let (true, true, Some(text)) = (is_channel(&channel), is_key, text) else {
+        return refused(StatusCode::BAD_REQUEST, "bad_request", None);
+    };
+    shared.thawed().await;
+    let (id, now) = (shared.runtime.entropy.uuid().to_string(), shared.runtime.clock.now());
+    let (answer, delay) = {
+        let mut world = shared.lock();
+        (world.post(Post { channel, text, key }, id, now), world.delay())
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    shared.thawed().await;
+    match answer {
+        Answer::Said { id, repeated } => {
+            (StatusCode::CREATED, Json(json!({ "id": id, "repeated": repeated }))).into_response()
+        }
+        Answer::Refused { status, code, retry_after } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+            refused(status, &code, retry_after)
+        }
+        Answer::Lost => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            response.extensions_mut().insert(Unanswered);
+            response
+        }
+    }
+}
+
+fn read(body: &Bytes) -> Option<String> {
+    let Said { text } = serde_json::from_slice(body).ok()?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+fn is_channel(name: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(is_part)
+}
+
+fn refused(status: StatusCode, code: &str, retry_after: Option<Duration>) -> Response {
+    let body = Json(json!({ "code": code, "message": "the playground refuses" }));
+    let mut response = (status, body).into_response();
+    if let Some(after) = retry_after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
