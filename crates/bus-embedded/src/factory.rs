@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatbus_bus::{Bus, BusError, BusErrorKind, BusFactory, EventDeadLetters, OpenContext, Opened};
+use chatbus_bus::{
+    Bus, BusError, BusErrorKind, BusFactory, EventDeadLetters, OpenContext, Opened, StateKind, StateReach,
+};
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 
 use crate::{EmbeddedBus, EmbeddedConfig, OpenError};
@@ -27,6 +29,10 @@ impl BusFactory for Factory {
 
     fn check(&self, _: &Values) -> Vec<Problem> {
         Vec::new()
+    }
+
+    fn state(&self) -> StateKind {
+        StateKind { names: &["embedded"], reach: StateReach::Machine }
     }
 
     async fn open(&self, _: &Values, cx: OpenContext) -> Result<Opened, chatbus_bus::OpenError> {

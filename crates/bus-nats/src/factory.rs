@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatbus_bus::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened};
+use chatbus_bus::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened, StateKind, StateReach};
 use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
 
 use crate::{NatsBus, NatsConfig};
@@ -58,6 +58,10 @@ impl BusFactory for Factory {
             }
         }
         problems
+    }
+
+    fn state(&self) -> StateKind {
+        StateKind { names: &["nats"], reach: StateReach::Servers }
     }
 
     async fn open(&self, values: &Values, cx: OpenContext) -> Result<Opened, OpenError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatbus_event::Clock;
 use chatbus_runtime::Runtime;
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 use chatbus_state::State;
@@ -23,12 +24,40 @@ pub trait BusFactory: Send + Sync {
     /// Problems with its settings that can be found without opening anything.
     fn check(&self, values: &Values) -> Vec<Problem>;
 
+    /// What the state is that is opened beside it.
+    fn state(&self) -> StateKind;
+
+    /// A state like that for one process that has another bus; `None` where there is none without the bus.
+    fn lone_state(&self, _clock: Arc<dyn Clock>) -> Option<Arc<dyn State>> {
+        None
+    }
+
     /// Opens it, and the shared state beside it. A server that is out of reach is no error: the bus is
     /// then not connected yet.
     ///
     /// # Errors
     /// When it can never work as configured; see [`OpenError`].
     async fn open(&self, values: &Values, cx: OpenContext) -> Result<Opened, OpenError>;
+}
+
+/// What a driver's shared state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateKind {
+    /// The words of STATE_URL that mean it; the first is its name.
+    pub names: &'static [&'static str],
+    /// Whose it is; its bus is as many processes'.
+    pub reach: StateReach,
+}
+
+/// Whose a state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateReach {
+    /// One process's, and it ends with it.
+    Process,
+    /// One process's at a time; what is durable stays on the machine.
+    Machine,
+    /// Every process's that reaches the servers.
+    Servers,
 }
 
 /// What opening a driver gives: both over one connection, or in one folder under one lock.
@@ -64,4 +93,13 @@ pub enum OpenError {
     /// Anything else: exit 1.
     #[error(transparent)]
     Bus(#[from] BusError),
+}
+
+// === impl StateReach ===
+
+impl StateReach {
+    /// Whether several processes use it at the same time.
+    pub fn is_shared(self) -> bool {
+        self == Self::Servers
+    }
 }

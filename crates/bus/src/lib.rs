@@ -43,7 +43,7 @@ pub use bus::{Bus, BusStatus, Lag, Publish, Records, Waiting};
 pub use dead_letters::EventDeadLetters;
 pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settler};
 pub use error::{BusError, BusErrorKind};
-pub use factory::{BusFactory, OpenContext, OpenError, Opened};
+pub use factory::{BusFactory, OpenContext, OpenError, Opened, StateKind, StateReach};
 pub use handler::{Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement};
 pub use memory::{MemoryBus, MemoryConfig, MemoryFactory, MemoryStore};
 pub use message::{Message, Record};

@@ -294,9 +294,7 @@ fn build_platforms(
             Err(more) => problems.extend(more),
         }
     }
-    for factory in registry::buses().iter().filter(|factory| factory.driver() == core.driver) {
-        problems.extend(factory.check(values));
-    }
+    problems.extend(registry::bus_problems(values));
     if !problems.is_empty() {
         return Err(Failure::Configuration(problems));
     }
@@ -306,7 +304,7 @@ fn build_platforms(
     Ok(connectors)
 }
 
-/// Opens the bus that MESSAGE_BUS_DRIVER names, and its shared state.
+/// Opens the bus that MESSAGE_BUS_DRIVER names, and the shared state beside it.
 ///
 /// # Errors
 /// When there is no such driver, or it can never work as configured.
@@ -316,9 +314,6 @@ pub(crate) async fn open_bus(
     instance: &InstanceId,
     runtime: &Runtime,
 ) -> Result<(Opened, &'static str), Failure> {
-    let Some(factory) = registry::buses().into_iter().find(|factory| factory.driver() == core.driver) else {
-        return Err(Problem::new("MESSAGE_BUS_DRIVER", "there is no such driver").into());
-    };
     let cx = OpenContext {
         runtime: runtime.clone(),
         data_dir: core.data_dir.clone(),
@@ -326,8 +321,8 @@ pub(crate) async fn open_bus(
         dedupe_window: core.dedupe_window,
         source: format!("{INGRESS_EGRESS}.{instance}"),
     };
-    match factory.open(values, cx).await {
-        Ok(opened) => Ok((opened, factory.driver())),
+    match registry::open_bus(values, &core.driver, cx).await {
+        Ok(opened) => Ok(opened),
         Err(OpenError::Configuration(problem)) => Err(problem.into()),
         Err(OpenError::Bus(error)) => Err(Failure::Runtime(error.into())),
     }

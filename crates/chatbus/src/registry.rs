@@ -1,8 +1,10 @@
 //! The list of what can be configured: one line a bus, one line a platform.
 
+mod state;
+
 use std::sync::Arc;
 
-use chatbus_bus::BusFactory;
+use chatbus_bus::{BusFactory, OpenContext, OpenError, Opened};
 use chatbus_connector::{BuildContext, PlatformFactory};
 use chatbus_delivery::{Platform, PlatformTable, Reach};
 use chatbus_event::{InstanceId, Shape, Topic};
@@ -30,14 +32,48 @@ pub(crate) fn add_problems(values: &Values, problems: &mut Vec<Problem>) {
     let Ok(instance) = InstanceId::parse("check") else { return };
     let egress = Topic::egress_of(&instance);
     let cx = BuildContext { instance, egress, shape: Shape::default(), clock: Arc::new(SystemClock) };
-    let driver = values.text("MESSAGE_BUS_DRIVER");
-    let of_buses =
-        buses().into_iter().filter(|bus| Some(bus.driver()) == driver).flat_map(|bus| bus.check(values));
     let of_platforms =
         platforms().into_iter().flat_map(|platform| platform.build(values, &cx).err().unwrap_or_default());
-    let found: Vec<Problem> = of_buses.chain(of_platforms).collect();
+    let found: Vec<Problem> = bus_problems(values).into_iter().chain(of_platforms).collect();
     let known: Vec<String> = problems.iter().map(|problem| problem.setting.clone()).collect();
     problems.extend(found.into_iter().filter(|problem| !known.contains(&problem.setting)));
+}
+
+/// What the chosen bus has against the settings, and against the state beside it.
+pub(crate) fn bus_problems(values: &Values) -> Vec<Problem> {
+    let all = buses();
+    let driver = values.text("MESSAGE_BUS_DRIVER");
+    let Some(bus) = all.iter().find(|bus| Some(bus.driver()) == driver) else { return Vec::new() };
+    let mut problems = bus.check(values);
+    problems.extend(state::problem(values, &**bus, &all));
+    problems
+}
+
+/// Opens the bus of this driver, and the shared state that STATE_URL names or the bus brings.
+///
+/// # Errors
+/// When there is no such driver, or it can never work as configured.
+pub(crate) async fn open_bus(
+    values: &Values,
+    driver: &str,
+    cx: OpenContext,
+) -> Result<(Opened, &'static str), OpenError> {
+    let all = buses();
+    let Some(bus) = all.iter().find(|bus| bus.driver() == driver) else {
+        let problem = Problem::new("MESSAGE_BUS_DRIVER", "there is no such driver");
+        return Err(OpenError::Configuration(problem));
+    };
+    let instead =
+        state::instead(values, &**bus, &all, &cx.runtime.clock).map_err(OpenError::Configuration)?;
+    let mut opened = bus.open(values, cx).await?;
+    if let Some(state) = instead {
+        tracing::warn!(
+            event = "process.state_forgets",
+            "gateway tokens and the ledger end with this process (STATE_URL)"
+        );
+        opened.state = state;
+    }
+    Ok((opened, bus.driver()))
 }
 
 /// The gateway's name among the platforms.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chatbus_event::Clock;
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
-use chatbus_state::MemoryStateStore;
+use chatbus_state::{MemoryStateStore, State};
 
 use super::{MemoryBus, MemoryConfig, MemoryStore};
-use crate::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened};
+use crate::{Bus, BusFactory, EventDeadLetters, OpenContext, OpenError, Opened, StateKind, StateReach};
 
 /// Makes buses that live in memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +28,15 @@ impl BusFactory for MemoryFactory {
 
     fn check(&self, _: &Values) -> Vec<Problem> {
         Vec::new()
+    }
+
+    /// There is no other beside a bus that forgets everything.
+    fn state(&self) -> StateKind {
+        StateKind { names: &["memory", "embedded"], reach: StateReach::Process }
+    }
+
+    fn lone_state(&self, clock: Arc<dyn Clock>) -> Option<Arc<dyn State>> {
+        Some(MemoryStateStore::new(clock).open())
     }
 
     async fn open(&self, _: &Values, cx: OpenContext) -> Result<Opened, OpenError> {

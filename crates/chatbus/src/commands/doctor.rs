@@ -61,7 +61,11 @@ async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding
             return findings;
         }
     };
-    findings.push(bus(values, core, &identity.id, runtime).await);
+    let problems = registry::bus_problems(values);
+    if problems.is_empty() {
+        findings.push(bus(values, core, &identity.id, runtime).await);
+    }
+    findings.extend(problems.iter().map(Finding::problem));
     findings.extend(platforms(values, core, &identity.id, runtime).await);
     findings
 }

@@ -105,8 +105,9 @@ pub(super) const SPECS: &[SettingSpec] = &[
     SettingSpec::new(
         "STATE_URL",
         Kind::Text,
-        "Where instances share leases, presence and the delivery ledger. It follows the bus: `embedded` with the \
-         embedded and the memory bus, `nats` with NATS.",
+        "Where instances share leases, presence, gateway tokens and the delivery ledger. It follows the bus: `embedded` with \
+         the embedded and the memory bus, `nats` with NATS (NATS_URL). `memory` with the embedded bus keeps nothing over a \
+         restart. A bus that several processes share needs a state that they share.",
     ),
     SettingSpec::new(
         "SANDBOX_PORT",

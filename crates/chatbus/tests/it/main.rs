@@ -27,4 +27,5 @@ mod pair;
 mod prefix;
 mod settings;
 mod shapes;
+mod state;
 mod stop;

@@ -70,6 +70,8 @@ impl Kind {
             Self::Urls(_) => {
                 parse_list(text).iter().map(|url| without_user(url)).collect::<Vec<_>>().join(",")
             }
+            // Some texts are URLs, too.
+            Self::Text => without_user(text),
             _ => text.to_owned(),
         }
     }
