@@ -145,7 +145,8 @@ pub(crate) struct SendArgs {
 #[command(after_help = "Examples:\n  chatbus token create --user alice\n  \
     chatbus token create --bot pingbot --platform twitch --expires 90d\n  chatbus token list\n  \
     chatbus token revoke tok_0123456789abcdef\n\n\
-    The secret is printed once, by create, and is kept nowhere. Revoking closes the token's connections at once.")]
+    The secret is printed once, by create, and is kept nowhere. Revoking closes the token's connections at once.\n\
+    The process that runs is asked; where none does, this is done in what it keeps: DATA_DIR, or the state beside the bus.")]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
     pub(crate) what: TokenCommand,

@@ -29,34 +29,51 @@ impl Client {
     /// # Errors
     /// When none of them answers as chatbus does.
     pub(crate) async fn find(url: Option<&str>, core: &Core, values: &Values) -> anyhow::Result<Self> {
+        let found = Self::look(url, core, values).await?;
+        found.ok_or_else(|| {
+            anyhow!(
+                "no running chatbus was found at {}; start one with `chatbus serve`, or name its address with --url",
+                candidates(url, core).join(" or ")
+            )
+        })
+    }
+
+    /// The same; `None` when nobody listens at any of these.
+    ///
+    /// # Errors
+    /// When somebody does and does not answer as chatbus does.
+    pub(crate) async fn look(
+        url: Option<&str>,
+        core: &Core,
+        values: &Values,
+    ) -> anyhow::Result<Option<Self>> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .no_proxy()
             .build()
             .context("an HTTP client could not be made")?;
         let token = values.text("CHATBUS_ADMIN_TOKEN").map(str::to_owned);
-        let candidates: Vec<String> = match url {
-            Some(url) => vec![url.trim_end_matches('/').to_owned()],
-            None => {
-                let running = RunFile::all(&core.data_dir).into_iter().map(|info| info.url);
-                running.chain([format!("http://{}", core.listen)]).collect()
-            }
-        };
-        for base in &candidates {
-            let Ok(answer) = http.get(format!("{base}/healthz")).timeout(Duration::from_secs(5)).send().await
-            else {
-                continue;
+        let mut silent = None;
+        for base in candidates(url, core) {
+            let asked = http.get(format!("{base}/healthz")).timeout(Duration::from_secs(5)).send().await;
+            let answer = match asked {
+                Ok(answer) => answer,
+                Err(error) if error.is_connect() && !error.is_timeout() => continue,
+                Err(_) => {
+                    silent.get_or_insert(base);
+                    continue;
+                }
             };
             let body: Value = answer.json().await.unwrap_or_default();
             if body["service"] == "chatbus" {
-                return Ok(Self { http, base: base.clone(), token });
+                return Ok(Some(Self { http, base, token }));
             }
             bail!("{base} answers, but it is not chatbus; name the right address with --url");
         }
-        Err(anyhow!(
-            "no running chatbus was found at {}; start one with `chatbus serve`, or name its address with --url",
-            candidates.join(" or ")
-        ))
+        match silent {
+            Some(base) => bail!("{base} does not answer, and it is not that nobody is there"),
+            None => Ok(None),
+        }
     }
 
     /// Sends a text; gives the status and the answer.
@@ -126,6 +143,17 @@ impl Client {
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
+        }
+    }
+}
+
+/// Where a process may answer.
+fn candidates(url: Option<&str>, core: &Core) -> Vec<String> {
+    match url {
+        Some(url) => vec![url.trim_end_matches('/').to_owned()],
+        None => {
+            let running = RunFile::all(&core.data_dir).into_iter().map(|info| info.url);
+            running.chain([format!("http://{}", core.listen)]).collect()
         }
     }
 }

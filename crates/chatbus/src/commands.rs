@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod demo;
+mod direct;
 pub(crate) mod doctor;
 pub(crate) mod sandbox;
 pub(crate) mod schema;

@@ -10,7 +10,7 @@ mod member;
 mod parts;
 mod roles;
 mod served;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

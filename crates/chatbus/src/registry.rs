@@ -4,7 +4,7 @@ mod state;
 
 use std::sync::Arc;
 
-use chatbus_bus::{BusFactory, OpenContext, OpenError, Opened};
+use chatbus_bus::{BusFactory, OpenContext, OpenError, Opened, StateReach};
 use chatbus_connector::{BuildContext, PlatformFactory};
 use chatbus_delivery::{Platform, PlatformTable, Reach};
 use chatbus_event::{InstanceId, Shape, Topic};
@@ -47,6 +47,14 @@ pub(crate) fn bus_problems(values: &Values) -> Vec<Problem> {
     let mut problems = bus.check(values);
     problems.extend(state::problem(values, &**bus, &all));
     problems
+}
+
+/// Whose the shared state is; `None` when there is no such driver.
+pub(crate) fn state_reach(values: &Values) -> Option<StateReach> {
+    let all = buses();
+    let driver = values.text("MESSAGE_BUS_DRIVER");
+    let bus = all.iter().find(|bus| Some(bus.driver()) == driver)?;
+    Some(state::reach(values, &**bus, &all))
 }
 
 /// Opens the bus of this driver, and the shared state that STATE_URL names or the bus brings.

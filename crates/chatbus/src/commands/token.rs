@@ -1,15 +1,26 @@
 //! `chatbus token`.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use chatbus_bus::StateReach;
+use chatbus_event::Clock as _;
+use chatbus_runtime::SystemClock;
+use chatbus_runtime::settings::Problem;
 use serde_json::{Value, json};
 
+use super::direct::Direct;
 use super::{Failure, Outcome, load};
 use crate::cli::{NewTokenArgs, RemoteArgs, TokenArgs, TokenCommand};
 use crate::client::Client;
+use crate::process::tokens::{self, Asked, Order};
 use crate::settings::Environment;
-use crate::terminal;
+use crate::{registry, terminal};
+
+/// How long a process that has the data may take to answer, or to let go.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(args: TokenArgs, environment: &Environment) -> Outcome {
     match args.what {
@@ -20,11 +31,16 @@ pub(crate) async fn run(args: TokenArgs, environment: &Environment) -> Outcome {
 }
 
 async fn create(new: NewTokenArgs, environment: &Environment) -> Outcome {
-    let body = json!({
-        "user": new.user, "bot": new.bot, "platforms": new.platforms, "channels": new.channels,
-        "types": new.types, "origins": new.origins, "expires_in_seconds": new.expires.map(|time| time.as_secs()),
-    });
-    let created = ask(new.remote, environment, reqwest::Method::POST, "/api/v1/tokens", Some(&body)).await?;
+    let asked = Asked {
+        user: new.user,
+        bot: new.bot,
+        platforms: new.platforms,
+        channels: new.channels,
+        types: new.types,
+        origins: new.origins,
+        expires_in_seconds: new.expires.map(|time| time.as_secs()),
+    };
+    let created = carry_out(Order::Create(asked), new.remote, environment).await?;
     let mut out = std::io::stdout().lock();
     if new.json {
         writeln!(out, "{created}")?;
@@ -43,7 +59,7 @@ async fn create(new: NewTokenArgs, environment: &Environment) -> Outcome {
 }
 
 async fn list(as_json: bool, remote: RemoteArgs, environment: &Environment) -> Outcome {
-    let all = ask(remote, environment, reqwest::Method::GET, "/api/v1/tokens", None).await?;
+    let all = carry_out(Order::List, remote, environment).await?;
     let mut out = std::io::stdout().lock();
     if as_json {
         writeln!(out, "{all}")?;
@@ -63,21 +79,58 @@ async fn list(as_json: bool, remote: RemoteArgs, environment: &Environment) -> O
 }
 
 async fn revoke(id: &str, remote: RemoteArgs, environment: &Environment) -> Outcome {
-    ask(remote, environment, reqwest::Method::DELETE, &format!("/api/v1/tokens/{id}"), None).await?;
+    carry_out(Order::Revoke(id.to_owned()), remote, environment).await?;
     writeln!(std::io::stdout().lock(), "{} is revoked; its connections are closed.", terminal::safe(id))?;
     Ok(())
 }
 
-async fn ask(
-    remote: RemoteArgs,
-    environment: &Environment,
-    method: reqwest::Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Value, Failure> {
+/// Asks the process that runs, or does it in the shared state where none does.
+async fn carry_out(order: Order, remote: RemoteArgs, environment: &Environment) -> Result<Value, Failure> {
     let (values, core) = load(remote.settings, environment)?;
-    let client = Client::find(remote.url.as_deref(), &core, &values).await?;
-    let (status, answer) = client.ask(method, path, body).await?;
+    let url = remote.url.as_deref();
+    // What is in memory only is with the process.
+    if url.is_some() || registry::state_reach(&values) == Some(StateReach::Process) {
+        return over_api(&Client::find(url, &core, &values).await?, order).await;
+    }
+    let late = SystemClock.instant() + PATIENCE;
+    loop {
+        if let Some(client) = Client::look(None, &core, &values).await? {
+            return over_api(&client, order).await;
+        }
+        match Direct::open(&values, &core).await {
+            Ok(direct) => return in_state(direct, order).await,
+            // A process that starts or stops has the data and does not answer.
+            Err(Failure::Configuration(problems)) if is_in_use(&problems) => {
+                if SystemClock.instant() >= late {
+                    let why = problems.first().map(ToString::to_string).unwrap_or_default();
+                    return Err(Failure::Runtime(anyhow!("no chatbus answers here, but {why}")));
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn is_in_use(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.setting == "DATA_DIR")
+}
+
+async fn in_state(direct: Direct, order: Order) -> Result<Value, Failure> {
+    writeln!(std::io::stderr().lock(), "No chatbus runs here; this is done in {}.", direct.place)?;
+    let runtime = direct.runtime();
+    let done = tokens::carry_out(&*direct.state, &*runtime.clock, &*runtime.entropy, order).await;
+    direct.close().await;
+    done.map_err(|refused| Failure::Runtime(anyhow!("{refused}")))
+}
+
+async fn over_api(client: &Client, order: Order) -> Result<Value, Failure> {
+    let all = "/api/v1/tokens";
+    let (status, answer) = match order {
+        Order::Create(asked) => client.ask(reqwest::Method::POST, all, Some(&json!(asked))).await?,
+        Order::List => client.ask(reqwest::Method::GET, all, None).await?,
+        Order::Revoke(id) => client.ask(reqwest::Method::DELETE, &format!("{all}/{id}"), None).await?,
+    };
     if (200..300).contains(&status) {
         return Ok(answer);
     }

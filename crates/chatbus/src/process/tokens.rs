@@ -1,4 +1,4 @@
-//! The admin API's gateway tokens.
+//! The gateway tokens: for the admin API, and for a command that finds no process to ask.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Json, Path, State as Extract};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use chatbus_event::{Clock, Entropy};
 use chatbus_gateway::tokens::{self, CreateError, NewToken};
 use chatbus_runtime::Runtime;
-use chatbus_state::State;
-use serde::Deserialize;
+use chatbus_state::{State, StateError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 #[derive(Clone)]
@@ -22,8 +22,23 @@ struct Tokens {
     entropy: Arc<dyn Entropy>,
 }
 
+/// What is done to the tokens.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Create(Asked),
+    List,
+    Revoke(String),
+}
+
+/// Why it is not done.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    code: &'static str,
+    why: String,
+}
+
 /// What is asked of a new token.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Asked {
     pub(crate) user: Option<String>,
@@ -45,26 +60,41 @@ pub(super) fn routes(state: Arc<dyn State>, runtime: &Runtime) -> Router {
 }
 
 async fn create(Extract(tokens): Extract<Tokens>, Json(asked): Json<Asked>) -> Response {
-    let Tokens { state, clock, entropy } = tokens;
-    match make(&*state, &*clock, &*entropy, asked).await {
+    match tokens.carry_out(Order::Create(asked)).await {
         Ok(created) => (StatusCode::CREATED, Json(created)).into_response(),
-        Err(error @ CreateError::BadUser) => refusal(StatusCode::BAD_REQUEST, "bad_request", &error),
-        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, "state_unavailable", &error),
+        Err(refused) => refused.into_response(),
     }
 }
 
 async fn list(Extract(tokens): Extract<Tokens>) -> Response {
-    match tokens::list(&*tokens.state).await {
-        Ok(all) => Json(all).into_response(),
-        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, "state_unavailable", &error),
-    }
+    tokens.carry_out(Order::List).await.map(Json).into_response()
 }
 
 async fn revoke(Extract(tokens): Extract<Tokens>, Path(id): Path<String>) -> Response {
-    match tokens::revoke(&*tokens.state, &id).await {
-        Ok(true) => Json(json!({ "id": id, "revoked": true })).into_response(),
-        Ok(false) => refusal(StatusCode::NOT_FOUND, "not_found", &"there is no token of this id"),
-        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, "state_unavailable", &error),
+    tokens.carry_out(Order::Revoke(id)).await.map(Json).into_response()
+}
+
+/// Does to the tokens in a state what is asked, and gives what is shown of it.
+///
+/// # Errors
+/// When what is asked cannot be, or the state does not take it.
+pub(crate) async fn carry_out(
+    state: &dyn State,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    order: Order,
+) -> Result<Value, Refused> {
+    let unavailable = |error: StateError| Refused::new("state_unavailable", &error);
+    match order {
+        Order::Create(asked) => make(state, clock, entropy, asked).await.map_err(|error| match error {
+            CreateError::BadUser => Refused::new("bad_request", &error),
+            CreateError::State(error) => unavailable(error),
+        }),
+        Order::List => Ok(json!(tokens::list(state).await.map_err(unavailable)?)),
+        Order::Revoke(id) => match tokens::revoke(state, &id).await.map_err(unavailable)? {
+            true => Ok(json!({ "id": id, "revoked": true })),
+            false => Err(Refused::new("not_found", &"there is no token of this id")),
+        },
     }
 }
 
@@ -72,7 +102,7 @@ async fn revoke(Extract(tokens): Extract<Tokens>, Path(id): Path<String>) -> Res
 ///
 /// # Errors
 /// When its user cannot be one, or the state does not take it.
-pub(crate) async fn make(
+async fn make(
     state: &dyn State,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
@@ -96,6 +126,35 @@ pub(crate) async fn make(
     }))
 }
 
-fn refusal(status: StatusCode, code: &str, why: &impl std::fmt::Display) -> Response {
-    (status, Json(json!({ "error": { "code": code, "message": why.to_string() } }))).into_response()
+// === impl Tokens ===
+
+impl Tokens {
+    async fn carry_out(&self, order: Order) -> Result<Value, Refused> {
+        carry_out(&*self.state, &*self.clock, &*self.entropy, order).await
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn new(code: &'static str, why: &impl std::fmt::Display) -> Self {
+        Self { code, why: why.to_string() }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self.code {
+            "bad_request" => StatusCode::BAD_REQUEST,
+            "not_found" => StatusCode::NOT_FOUND,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, Json(json!({ "error": { "code": self.code, "message": self.why } }))).into_response()
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use chatbus_bus::BusFactory;
+use chatbus_bus::{BusFactory, StateReach};
 use chatbus_event::Clock;
 use chatbus_runtime::SystemClock;
 use chatbus_runtime::settings::{Problem, Values};
@@ -34,6 +34,13 @@ pub(super) fn instead(
 ) -> Result<Option<Arc<dyn State>>, Problem> {
     let Some(text) = values.text(SETTING) else { return Ok(None) };
     choose(text, bus, all, clock).map_err(|why| Problem::new(SETTING, why))
+}
+
+/// Whose the state is that goes with this bus.
+pub(super) fn reach(values: &Values, bus: &dyn BusFactory, all: &[Box<dyn BusFactory>]) -> StateReach {
+    let word = values.text(SETTING).map(str::trim).filter(|word| !bus.state().names.contains(word));
+    let named = word.and_then(|word| all.iter().find(|factory| factory.state().names.contains(&word)));
+    named.map_or(bus.state(), |factory| factory.state()).reach
 }
 
 fn choose(
