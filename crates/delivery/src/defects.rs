@@ -22,6 +22,8 @@ pub enum Defect {
     ResendOnDuplicate,
     /// Outcomes are not looked back at before reading.
     NoLookBack,
+    /// What is taken over goes on as it is found: the topic first, then the lane.
+    TakenAsFound,
 }
 
 // === impl EngineConfig ===

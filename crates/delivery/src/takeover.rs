@@ -1,17 +1,18 @@
 //! What was addressed to an instance that is gone, or never was, goes on elsewhere.
 //!
 //! Run beside the dispatcher, by one instance at a time. Every topic of the egress and lane families whose
-//! owner's lease is dead is read for as long as messages arrive there: each goes to the generic topic under
-//! its old delivery id, after the ledger says that it may, and only then is it acknowledged. An owner's
+//! owner's lease is dead is emptied for as long as messages arrive there: each goes to the generic topic
+//! under its old delivery id, after the ledger says that it may, and only then is it removed. An owner's
 //! lease is dead when it was watched unchanged for its whole time, so an outage makes nobody look dead.
+//!
+//! A topic and its lane go on together, in the order in which the bus first took what is in them, and each
+//! event takes its place in that order along: see [`estate`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbus_bus::{
-    Bus, BusError, Delivery, Group, Record, Scan, ScanFrom, ScanTopics, Settlement, Subscription, Waiting,
-};
+use chatbus_bus::{Bus, BusError, Group, Record, Subscription, Waiting};
 use chatbus_event::{Event, Family, InstanceId, Topic};
 use chatbus_runtime::{Backoff, Fence, Runtime};
 use chatbus_state::{LeaseView, Liveness};
@@ -28,6 +29,9 @@ use crate::outcomes::{self, Known};
 use crate::presented::lease_key;
 use crate::role::Role;
 use crate::ticket::{Ticket, delivery_id};
+use estate::Estate;
+
+mod estate;
 
 /// Takes over from instances that are gone, while this one dispatches the generic topic.
 pub struct Takeover {
@@ -44,7 +48,9 @@ pub struct Takeover {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A topic where nothing came for this long is left, until the next look finds something there.
 const IDLE: Duration = Duration::from_secs(2);
-/// Topics taken over at the same time.
+/// How often it is looked at until then.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Owners of whom something is taken over at the same time.
 const AT_ONCE: usize = 16;
 /// The group of an egress topic's owner, and that of who takes it over: never the same name, since what an
 /// owner that wakes up still settles must settle nothing of ours.
@@ -118,11 +124,11 @@ impl Takeover {
                     for topic in left_behind.iter().filter(|topic| !taken.contains(*topic)) {
                         self.clear_away(topic).await;
                     }
-                    for waiting in orphans {
-                        if taken.len() < AT_ONCE && taken.insert(waiting.topic.clone()) {
+                    for (estate, messages) in Estate::among(orphans) {
+                        if taken.len() < AT_ONCE && taken.insert(estate.topic.clone()) {
                             taking.push(async move {
-                                let result = self.take(&waiting).await;
-                                (waiting.topic, result)
+                                let result = self.take(&estate, messages).await;
+                                (estate.topic, result)
                             });
                         }
                     }
@@ -181,69 +187,79 @@ impl Takeover {
         }
     }
 
-    /// Takes a topic over; gives how many events went on.
-    async fn take(&self, waiting: &Waiting) -> Result<u64, BusError> {
-        let topic = &waiting.topic;
-        let since = outcomes::since(&*self.bus, topic, &self.config, self.runtime.clock.now()).await?;
+    /// Takes over what an owner left; gives how many events went on.
+    async fn take(&self, estate: &Estate, messages: u64) -> Result<u64, BusError> {
+        let now = self.runtime.clock.now();
+        let mut since = now;
+        for topic in estate.topics() {
+            since = since.min(outcomes::since(&*self.bus, topic, &self.config, now).await?);
+        }
         let (owners, ours) = (group(OWNERS)?, group(OURS)?);
-        self.bus.delete_group(topic, &owners).await?;
-        if waiting.messages == 0 {
-            self.bus.delete_group(topic, &ours).await?;
-            return Ok(0);
+        self.bus.delete_group(&estate.topic, &owners).await?;
+        let taken = if messages == 0 {
+            Ok(0)
+        } else {
+            // Nothing is read through it. While it is there the owner, if it wakes up, cannot read what is
+            // being carried away.
+            self.bus.declare(&[Subscription::new(estate.topic.clone(), ours.clone())]).await?;
+            let mut known = outcomes::read_back(&*self.bus, since).await?;
+            self.empty(estate, &mut known).await
+        };
+        // Another's by now, if this one does not take over any more.
+        if self.is_ours() {
+            self.bus.delete_group(&estate.topic, &ours).await?;
         }
-        let mut known = outcomes::read_back(&*self.bus, since).await?;
-        if topic.family() == Family::Lane {
-            return self.take_lane(topic, &mut known).await;
-        }
-        let taken = self.take_topic(topic, &ours, &mut known).await;
-        self.bus.delete_group(topic, &ours).await?;
         taken
     }
 
-    async fn take_topic(&self, topic: &Topic, ours: &Group, known: &mut Known) -> Result<u64, BusError> {
-        let subscription = Subscription::new(topic.clone(), ours.clone());
-        let mut consumer = self.bus.subscribe(subscription).await?;
+    /// Carries everything away, until nothing came for a while.
+    async fn empty(&self, estate: &Estate, known: &mut Known) -> Result<u64, BusError> {
         let mut taken = 0;
-        while let Ok(Some(delivery)) = tokio::time::timeout(IDLE, consumer.next()).await {
-            // Looked at for each: the owner may be back, and then has the rest.
-            if !self.is_ours() || !self.is_orphan(topic) {
-                let _ = delivery.settle(Settlement::Return).await;
-                break;
+        let mut came_at = self.runtime.clock.instant();
+        loop {
+            let mut left = estate.left(&*self.bus).await?;
+            if !self.config.has(Defect::TakenAsFound) {
+                left.sort_unstable();
             }
-            self.take_delivery(delivery, known).await;
-            taken += 1;
+            let now = self.runtime.clock.instant();
+            if !left.is_empty() {
+                came_at = now;
+            } else if now.saturating_duration_since(came_at) >= IDLE {
+                return Ok(taken);
+            }
+            for place in left {
+                // Looked at for each: the owner may be back, and then has the rest.
+                if !self.is_ours() || !self.is_orphan(&estate.topic) {
+                    return Ok(taken);
+                }
+                let topic = estate.topic_of(place);
+                if let Some(record) = self.bus.fetch(topic, place.seq).await? {
+                    self.take_record(record, known).await;
+                    // Not removed it is taken again, and goes on under the same id.
+                    self.bus.remove(topic, place.seq).await?;
+                    taken += 1;
+                }
+            }
+            // Also after something came: what goes in circles must not go fast.
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if !self.is_ours() || !self.is_orphan(&estate.topic) {
+                return Ok(taken);
+            }
         }
-        Ok(taken)
     }
 
-    async fn take_delivery(&self, delivery: Delivery, known: &mut Known) {
-        let record = delivery.record();
+    async fn take_record(&self, record: Record, known: &mut Known) {
         let event = Event::decode(&record.message.body).ok();
-        let now = self.runtime.clock.now();
-        let ticket = Ticket::of(delivery_id(record), record, event.as_ref(), &self.config, now);
-        self.take_event(&ticket, record, event.as_ref(), known).await;
-        // Unconfirmed it comes again, and goes on under the same id.
-        let _ = delivery.settle(Settlement::Ack).await;
-    }
-
-    async fn take_lane(&self, lane: &Topic, known: &mut Known) -> Result<u64, BusError> {
-        let topics = ScanTopics::One(lane.clone());
-        let mut records = self.bus.scan(Scan { topics, from: ScanFrom::Oldest, follow: false }).await?;
-        let mut taken = 0;
-        while let Some(record) = records.next().await {
-            let record = record?;
-            if !self.is_ours() || !self.is_orphan(lane) {
-                break;
+        if record.topic.family() == Family::Lane {
+            if let Some(ticket) = Ticket::of_lane(&record) {
+                let record = Record { topic: ticket.origin.clone(), ..record };
+                self.take_event(&ticket, &record, event.as_ref(), known).await;
             }
-            let Some(ticket) = Ticket::of_lane(&record) else { continue };
-            let seq = record.seq;
-            let event = Event::decode(&record.message.body).ok();
-            let record = Record { topic: ticket.origin.clone(), ..record };
-            self.take_event(&ticket, &record, event.as_ref(), known).await;
-            self.bus.remove(lane, seq).await?;
-            taken += 1;
+            return;
         }
-        Ok(taken)
+        let now = self.runtime.clock.now();
+        let ticket = Ticket::of(delivery_id(&record), &record, event.as_ref(), &self.config, now);
+        self.take_event(&ticket, &record, event.as_ref(), known).await;
     }
 
     /// Sees to it that an event goes on, or that how it ended is on record.

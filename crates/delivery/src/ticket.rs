@@ -12,7 +12,8 @@ use crate::config::{EngineConfig, LATE_BUT_TRIED, LATE_CHANCE, MAX_DEADLINE};
 use crate::decide::Timing;
 
 /// Where an event stands among those of its conversation: when the bus first took it, then its place
-/// in the topic. Two of one topic compare as the topic has them.
+/// in the topic that it stood in first, wherever it went since. Two of one topic compare as that topic
+/// had them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order {
     published_at: Timestamp,
@@ -53,6 +54,9 @@ mod lane {
     pub(super) const ALL: [&str; 4] = [TOPIC, ORDER, ATTEMPTS, LAST_CHANCE];
 }
 
+/// The attribute of what was passed on or taken over: its [`Order`] where it stood first.
+const ORDER: &str = "order";
+
 /// The attribute of what is one of several legs: the instance it is for.
 const LEG: &str = "leg";
 
@@ -67,9 +71,34 @@ const KEPT_ATTEMPTS: usize = 10;
 // === impl Order ===
 
 impl Order {
+    /// Of a message on an egress topic. What came here from another topic keeps the place it had there;
+    /// nothing else names a place, and nothing is older than its topic says that it may be.
+    pub(crate) fn of(record: &Record) -> Self {
+        let here = Self { published_at: record.published_at, seq: record.seq };
+        let first = if moves_of(record) == 0 { None } else { Self::read(&record.message.attributes, ORDER) };
+        first.map_or(here, |first| first.min(here))
+    }
+
+    /// Of a lane record; `None` when it is not one of ours.
+    pub(crate) fn of_lane(record: &Record) -> Option<Self> {
+        Self::read(&record.message.attributes, lane::ORDER)
+    }
+
     /// When the bus first took it.
     pub(crate) fn published_at(self) -> Timestamp {
         self.published_at
+    }
+
+    fn read(attributes: &Attributes, name: &str) -> Option<Self> {
+        let (published_at, seq) = attributes.get(name)?.split_once('-')?;
+        let published_at = Timestamp::from_millis(published_at.parse().ok()?);
+        Some(Self { published_at, seq: seq.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.published_at.as_millis(), self.seq)
     }
 }
 
@@ -92,7 +121,7 @@ impl Ticket {
         Self {
             id,
             origin: record.topic.clone(),
-            order: Order { published_at: record.published_at, seq: record.seq },
+            order: Order::of(record),
             deadline: if last_chance { now.plus(LATE_CHANCE) } else { deadline },
             last_chance,
             hops: count(attributes, names::HOPS),
@@ -106,14 +135,10 @@ impl Ticket {
     /// The ticket that a lane record carries; `None` when it is not one of ours.
     pub(crate) fn of_lane(record: &Record) -> Option<Self> {
         let attributes = &record.message.attributes;
-        let (published_at, seq) = attributes.get(lane::ORDER)?.split_once('-')?;
         Some(Self {
             id: attributes.get(names::DELIVERY_ID)?.into(),
             origin: Topic::parse(attributes.get(lane::TOPIC)?).ok()?,
-            order: Order {
-                published_at: Timestamp::from_millis(published_at.parse().ok()?),
-                seq: seq.parse().ok()?,
-            },
+            order: Order::of_lane(record)?,
             deadline: Timestamp::parse(attributes.get(names::DEADLINE)?)?,
             last_chance: attributes.get(lane::LAST_CHANCE).is_some(),
             hops: count(attributes, names::HOPS),
@@ -136,7 +161,7 @@ impl Ticket {
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, self.hops.to_string());
         attributes.set(lane::TOPIC, self.origin.as_str());
-        attributes.set(lane::ORDER, format!("{}-{}", self.order.published_at.as_millis(), self.order.seq));
+        attributes.set(lane::ORDER, self.order.to_string());
         if self.last_chance {
             attributes.set(lane::LAST_CHANCE, "1");
         }
@@ -155,6 +180,7 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, hops.to_string());
+        attributes.set(ORDER, self.order.to_string());
         attributes.remove(LEG);
         if self.may_have_been_sent {
             attributes.set(MAY_HAVE_BEEN_SENT, "1");
@@ -180,6 +206,7 @@ impl Ticket {
         attributes.set(names::DELIVERY_ID, &*self.id);
         attributes.set(names::DEADLINE, self.deadline.to_string());
         attributes.set(names::HOPS, self.hops.to_string());
+        attributes.set(ORDER, self.order.to_string());
         attributes.set(TAKEN, (self.taken + 1).to_string());
         attributes.set(MAY_HAVE_BEEN_SENT, "1");
         for name in lane::ALL.into_iter().chain([LEG]) {
@@ -368,6 +395,33 @@ mod tests {
         assert_ne!(ticket(&taken).lane_message(&taken.message, 0).id, lane.id);
         let forwarded = Record { message: ticket(&taken).forwarded(&taken.message), ..first };
         assert!(ticket(&forwarded).may_have_been_sent && ticket(&forwarded).taken == 1);
+    }
+
+    #[test]
+    fn an_event_keeps_its_place_in_the_order_through_every_move() {
+        let first = record(Topic::egress(), &[]);
+        let order = Order::of(&first);
+        let ticket = |record: &Record| {
+            Ticket::of(delivery_id(record), record, None, &config(), at("2025-01-01T00:00:01Z"))
+        };
+        let later = |message: Message| Record {
+            message,
+            seq: 1,
+            published_at: at("2025-01-01T00:00:20Z"),
+            ..first.clone()
+        };
+        let forwarded = later(ticket(&first).forwarded(&first.message));
+        let taken = later(ticket(&forwarded).taken_over(&forwarded.message));
+        let lane = later(ticket(&taken).lane_message(&taken.message, 0));
+        assert_eq!([Order::of(&forwarded), Order::of(&taken)], [order; 2]);
+        assert_eq!(Order::of_lane(&lane), Some(order));
+        for (attributes, why) in [
+            (&[("order", "1-1")][..], "it went nowhere"),
+            (&[("order", "99999999999999-1"), ("hops", "1")], "nobody is moved to the end of time"),
+            (&[("order", "soon"), ("hops", "1")], "no order at all"),
+        ] {
+            assert_eq!(Order::of(&record(Topic::egress(), attributes)), order, "{why}");
+        }
     }
 
     #[test]

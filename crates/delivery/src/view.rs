@@ -225,9 +225,15 @@ impl Peers for ClusterView {
         let runs = |presented: &Presented| {
             matches!(target, Audience::User(_)) && presented.serves.iter().any(|s| s.platform == platform)
         };
-        let any_serves = living.values().any(|(_, presented)| serves(presented));
+        // Who died since the last count is taken over already: what went there would only come back.
+        let living: Vec<_> = living
+            .iter()
+            .filter(|(key, _)| self.0.leases.liveness(key) != Liveness::Dead)
+            .map(|(_, presented)| presented)
+            .collect();
+        let any_serves = living.iter().any(|(_, presented)| serves(presented));
         let mut found: Vec<(u64, InstanceId)> = living
-            .values()
+            .iter()
             .filter(|(_, presented)| if any_serves { serves(presented) } else { runs(presented) })
             .filter_map(|(_, presented)| InstanceId::parse(&presented.instance).ok())
             .filter(|id| *role != Role::IngressEgress || id != me)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chatbus_bus::Record;
-use chatbus_event::names;
+use chatbus_event::{InstanceId, names};
 use serde_json::Value;
 
 use crate::plan::{DELTA, Plan, Planned, SOCKET};
@@ -15,6 +15,8 @@ use crate::wrong::Wrong;
 pub(crate) struct Evidence {
     pub(crate) start: Instant,
     pub(crate) published: BTreeMap<String, Instant>,
+    /// Each start of an instance.
+    pub(crate) starts: Vec<(usize, Instant)>,
     pub(crate) outcomes: Vec<Record>,
     pub(crate) letters: Vec<Record>,
     pub(crate) left: Vec<Record>,
@@ -214,7 +216,8 @@ fn truth(event: &Planned, said: &[&Said], outcome: &Outcome, seen: &Evidence, wr
     let _ = &seen.gateways;
 }
 
-/// Two events of one conversation and topic keep their order where nothing went wrong meanwhile.
+/// Two events of one conversation and topic keep their order where nothing went wrong meanwhile, and where
+/// nothing did but the death of the instance whose topic it was.
 fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<Wrong>) {
     let first_said = |name: &str| seen.said.iter().find(|said| said.text == name).map(|said| said.at);
     let told: Vec<(&Planned, Instant, Instant)> = plan
@@ -229,13 +232,29 @@ fn order(plan: &Plan, seen: &Evidence, wrong: &mut Vec<Wrong>) {
             if !is_pair || said <= said_too {
                 continue;
             }
-            let is_calm = !seen
-                .harms
-                .iter()
-                .any(|harm| harm.from <= *said && harm.to + Duration::from_secs(30) >= *published);
+            let harms = || {
+                seen.harms
+                    .iter()
+                    .filter(|harm| harm.from <= *said && harm.to + Duration::from_secs(30) >= *published)
+            };
+            let owner = plan.instances.iter().position(|instance| {
+                InstanceId::parse(&instance.name)
+                    .is_ok_and(|id| instance.role.topic(&id).as_str() == one.topic)
+            });
+            // Its owner died for good, and another takes all of it over. When it comes back, or begins after the
+            // first of it, who says what is between the two.
+            let is_death = |harm: &Harm| {
+                harm.kind == HarmKind::Crash
+                    && owner == Some(harm.instance)
+                    && seen
+                        .starts
+                        .iter()
+                        .all(|(of, at)| *of != harm.instance || *at < *published || *at > *said)
+            };
+            let is_kept = harms().all(is_death);
             let no_moves = one.audience.as_ref().is_some_and(|(platform, _)| *platform != SOCKET);
             let settled_in = *published > seen.start + Duration::from_secs(25);
-            if is_calm && no_moves && settled_in {
+            if is_kept && no_moves && settled_in {
                 wrong.push(Wrong::Order(format!(
                     "{} was said before {}, which came first",
                     other.name, one.name

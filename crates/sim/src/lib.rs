@@ -12,6 +12,7 @@
 mod bus;
 mod check;
 mod clock;
+mod death;
 mod link;
 mod node;
 mod ordered;

@@ -8,6 +8,7 @@ use chatbus_delivery::Role;
 use serde_json::{Value, json};
 
 use crate::clock::Skew;
+use crate::death;
 use crate::rng::Rng;
 
 /// A whole run.
@@ -113,7 +114,7 @@ pub(crate) const DELTA: &str = "delta";
 pub(crate) const SOCKET: &str = "socket";
 pub(crate) const SOCKET_ALIAS: &str = "hall-gateway";
 
-const CHANNELS: [&str; 3] = ["#one", "#two", "#three"];
+pub(crate) const CHANNELS: [&str; 3] = ["#one", "#two", "#three"];
 /// Nobody is there.
 const NOWHERE: &str = "#nowhere";
 const USERS: [&str; 3] = ["ann", "bob", "cid"];
@@ -128,11 +129,12 @@ impl Plan {
     /// What this seed makes.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
-        let instances = instances(&mut rng);
+        let mut instances = instances(&mut rng);
         let moves = moves(&mut rng, &instances);
         let n = rng.between(20, 60);
-        let events = (0..n).map(|n| event(&mut rng, n, &instances)).collect();
-        let faults = faults(&mut rng, &instances);
+        let mut events = (0..n).map(|n| event(&mut rng, n, &instances)).collect();
+        let mut faults = faults(&mut rng, &instances);
+        death::strike(seed, &mut instances, &mut events, &mut faults);
         Self { seed, instances, events, moves, faults }
     }
 }
@@ -297,24 +299,24 @@ fn topic(rng: &mut Rng, instances: &[Instance]) -> String {
 
 /// An event to be written.
 #[derive(Default)]
-struct Draft<'a> {
-    name: &'a str,
-    source: &'a str,
-    destination: &'a str,
-    kind: &'a str,
-    channel: &'a str,
-    user: &'a str,
-    provider: Option<&'a str>,
-    annotation: Option<&'a str>,
-    deadline: Option<u64>,
-    silent: bool,
+pub(crate) struct Draft<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) destination: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) channel: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) annotation: Option<&'a str>,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) silent: bool,
 }
 
 // === impl Draft ===
 
 impl Draft<'_> {
     /// In one of the three shapes.
-    fn encode(&self, shape: u64) -> String {
+    pub(crate) fn encode(&self, shape: u64) -> String {
         let kind = if self.kind.is_empty() { "chat" } else { self.kind };
         let source = if self.source.is_empty() { "bot" } else { self.source };
         let mut egress = json!({ "type": kind });

@@ -76,6 +76,8 @@ struct World<'a> {
     /// How an instance comes back whose end was planned.
     back: BTreeMap<usize, (Duration, bool)>,
     published: BTreeMap<String, Instant>,
+    /// Each start of an instance.
+    starts: Vec<(usize, Instant)>,
     machine: Arc<Machine>,
     ends: mpsc::Sender<(usize, End)>,
     ended: mpsc::Receiver<(usize, End)>,
@@ -179,6 +181,7 @@ impl<'a> World<'a> {
             lasting: BTreeMap::new(),
             back: BTreeMap::new(),
             published: BTreeMap::new(),
+            starts: Vec::new(),
             machine,
             ends,
             ended,
@@ -246,6 +249,7 @@ impl<'a> World<'a> {
         let Some(node) = self.nodes.get_mut(instance).filter(|node| node.life.is_none()) else { return };
         let (process, network) = node.start(&self.around, known_over);
         node.link.say(|| format!("starts, life {}", node.lives));
+        self.starts.push((instance, now()));
         let ends = self.ends.clone();
         self.machine.start(async move {
             let end = process.await;
@@ -479,6 +483,7 @@ impl<'a> World<'a> {
         Evidence {
             start: self.start,
             published: self.published.clone(),
+            starts: self.starts.clone(),
             outcomes: self.finalized().await,
             letters: self.records(ScanTopics::One(Topic::dead_letter())).await,
             left,

@@ -68,3 +68,8 @@ fn sending_again_what_the_platform_calls_a_duplicate_is_caught() {
 fn reading_without_a_look_back_is_caught() {
     is_caught(with(Defect::NoLookBack), |wrong| matches!(wrong, Wrong::Repeated(_)));
 }
+
+#[test]
+fn a_takeover_that_minds_no_order_is_caught() {
+    is_caught(with(Defect::TakenAsFound), |wrong| matches!(wrong, Wrong::Order(_)));
+}

@@ -4,6 +4,7 @@
 mod cluster;
 mod found;
 mod nodes;
+mod order;
 mod outcomes;
 mod recovery;
 mod sink;
