@@ -49,8 +49,9 @@ pub struct Membership {
 
 impl Applicant {
     /// Waits until the lease of this instance is ours. `is_over` says of the process that had it whether
-    /// that is known to be over; without knowing, its lease is waited out. `None` when the process stops
-    /// first.
+    /// that is known to be over; without knowing, its lease is waited out. What stands there from an earlier
+    /// life in this very process is over, since whoever calls this has seen it end: a process that was
+    /// frozen for longer than its lease does not wait for itself. `None` when the process stops first.
     pub async fn join(
         self,
         peers: Arc<dyn Peers>,
@@ -59,8 +60,10 @@ impl Applicant {
     ) -> Option<Membership> {
         let key = lease_key(self.role, &self.instance)?;
         let (value, presented) = watch::channel(self.presented(serves).encode());
-        let is_ours =
-            |entry: &Entry| Presented::decode(&entry.value).is_none_or(|there| is_over(&there.process));
+        let is_ours = |entry: &Entry| {
+            Presented::decode(&entry.value)
+                .is_none_or(|there| self.is_of_this_process(&there) || is_over(&there.process))
+        };
         let lease = Lease::new(self.state.clone(), self.runtime.clone(), key, self.times, presented);
         let held = lease.acquire(is_ours).await?;
         let dispatch = watch::Sender::new(None);
@@ -72,6 +75,18 @@ impl Applicant {
             ledger: Some(Ledger::new(self.state.clone(), self.runtime.clone(), self.instance.as_str())),
         };
         Some(Membership { cluster, held, applicant: self, dispatch, value })
+    }
+
+    /// Whether it was written by this process, in an earlier life among the others.
+    fn is_of_this_process(&self, there: &Presented) -> bool {
+        *there.epoch == *self.epoch && there.process == self.process
+    }
+
+    /// As the dispatcher: by role and instance, since two roles of a process stand for it side by side, and
+    /// neither may take the other's lease for its own.
+    fn as_dispatcher(&self) -> Bytes {
+        let instance = format!("{}.{}", self.role.as_str(), self.instance);
+        Presented { instance, ..self.presented(Vec::new()) }.encode()
     }
 
     fn presented(&self, serves: Vec<Served>) -> Presented {
@@ -133,7 +148,8 @@ async fn stand_for_dispatcher(
     over: &CancellationToken,
 ) {
     let Some(key) = dispatcher_key() else { return };
-    let value = watch::Sender::new(applicant.presented(Vec::new()).encode());
+    let mine = applicant.as_dispatcher();
+    let value = watch::Sender::new(mine.clone());
     let mut runtime = applicant.runtime.clone();
     runtime.stop = over.clone();
     while !over.is_cancelled() {
@@ -144,7 +160,8 @@ async fn stand_for_dispatcher(
             applicant.dispatcher,
             value.subscribe(),
         );
-        let Some(held) = lease.acquire(|_| false).await else { return };
+        // From before a freeze, for one: who held it by this value has let go of it.
+        let Some(held) = lease.acquire(|there| there.value == mine).await else { return };
         dispatch.send_replace(Some(held.fence()));
         let _ = held.keep(over.cancelled()).await;
         dispatch.send_replace(None);

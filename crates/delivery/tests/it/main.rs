@@ -7,6 +7,7 @@ mod nodes;
 mod order;
 mod outcomes;
 mod recovery;
+mod rejoin;
 mod sink;
 mod waiting;
 mod world;
