@@ -3,19 +3,68 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use chatbus_delivery::{Alone, Applicant, Membership, Process, Role};
 use chatbus_event::InstanceId;
 use chatbus_runtime::CancellationToken;
-use chatbus_state::{LeaseTimes, MemoryStateStore};
+use chatbus_state::{
+    Changes, Entry, Expected, Key, LeaseTimes, MemoryStateStore, Revision, Space, State, StateError,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::nodes::LEASE;
 use crate::world::World;
 
+/// A state behind a wire: who asks it at the same time as another hears the same.
+struct Far(Arc<dyn State>);
+
+const WAY: Duration = Duration::from_millis(5);
+
+#[async_trait]
+impl State for Far {
+    async fn get(&self, space: Space, key: &Key) -> Result<Option<Entry>, StateError> {
+        let found = self.0.get(space, key).await;
+        tokio::time::sleep(WAY).await;
+        found
+    }
+
+    async fn put(
+        &self,
+        space: Space,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+    ) -> Result<Revision, StateError> {
+        tokio::time::sleep(WAY).await;
+        self.0.put(space, key, value, expected).await
+    }
+
+    async fn remove(&self, space: Space, key: &Key, expected: Expected) -> Result<(), StateError> {
+        self.0.remove(space, key, expected).await
+    }
+
+    async fn list(&self, space: Space, prefix: Option<&Key>) -> Result<Vec<(Key, Entry)>, StateError> {
+        self.0.list(space, prefix).await
+    }
+
+    async fn watch(&self, space: Space) -> Result<Box<dyn Changes>, StateError> {
+        self.0.watch(space).await
+    }
+
+    fn connected(&self) -> watch::Receiver<bool> {
+        self.0.connected()
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
 fn applicant(world: &World, store: &MemoryStateStore, role: Role, epoch: &str, pid: u32) -> Applicant {
     Applicant {
-        state: store.open(),
+        state: Arc::new(Far(store.open())),
         runtime: world.runtime.clone(),
         role,
         instance: InstanceId::parse("a").unwrap(),
@@ -56,8 +105,11 @@ async fn of_two_roles_of_one_process_one_dispatches() {
     let leave = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut dispatch = Vec::new();
+    let mut members = Vec::new();
     for role in Role::ALL {
-        let member = join(applicant(&world, &store, role, "one", 1)).await;
+        members.push(join(applicant(&world, &store, role, "one", 1)).await);
+    }
+    for member in members {
         dispatch.push(member.cluster.dispatch.clone());
         let (serves, served) = watch::channel(Vec::new());
         let leave = leave.clone();
