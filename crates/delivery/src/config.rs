@@ -39,6 +39,11 @@ pub struct Limits {
     /// Deliveries held unsettled from each topic. When all are held, conversations that empty theirs
     /// slowly give them up to their lanes.
     pub slots: usize,
+    /// Bytes of events in memory, half of it for deliveries held unsettled and half for what is read back
+    /// from lanes. When the first half is used up nothing more is read, and conversations that empty their
+    /// slots slowly give all of them up; when the second is, the next read waits for a send to end. What is
+    /// under way between the bus and the engine is the driver's to bound.
+    pub bytes: usize,
     /// Slots a slow conversation keeps when others want them.
     pub kept_slots: usize,
     /// Events that wait in one conversation's lane; the next one is `overloaded`.
@@ -92,6 +97,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             slots: chatbus_bus::limits::MAX_IN_FLIGHT,
+            // Far above what chat's events need, and 128 of the largest on each side.
+            bytes: 64 * 1024 * 1024,
             kept_slots: 4,
             lane: 1_000,
             waiting: 50_000,

@@ -29,6 +29,7 @@ use crate::peers::PeerChange;
 use crate::platform::PlatformTable;
 use crate::slab::Slab;
 use jobs::{Done, Input, Intake, Job};
+use weigh::{Held, Loads, Slot};
 use work::Work;
 
 mod advance;
@@ -41,6 +42,7 @@ pub(crate) mod letters;
 mod meter;
 mod recover;
 mod stop;
+mod weigh;
 mod work;
 
 /// The egress engine of one instance.
@@ -70,9 +72,9 @@ pub struct Engine {
     to_fetch: VecDeque<WorkId>,
     fetching: usize,
     jobs: FuturesUnordered<Job>,
-    /// Deliveries held, by the topic's place in [`Shared::topics`].
-    held: [usize; 2],
-    /// When slow conversations give up slots, once all of a topic's are taken.
+    /// Deliveries held.
+    held: Held,
+    /// When slow conversations give up slots, once all of a topic's, or all bytes, are taken.
     relief: Option<Instant>,
     /// Outcomes the bus has not confirmed.
     unconfirmed: usize,
@@ -81,7 +83,7 @@ pub struct Engine {
     looking_back: bool,
     bus_status: watch::Receiver<BusStatus>,
     /// Deliveries that came while outcomes had to be looked up first.
-    unread: Vec<(Input, Delivery)>,
+    unread: Vec<(Slot, Delivery)>,
     /// What is read of each topic: the instance's own, and the generic one while it dispatches that.
     intakes: [Option<Intake>; 2],
     /// Topics being joined.
@@ -124,6 +126,7 @@ struct Shared {
     /// The egress topics that are read: the instance's own, then the generic one.
     topics: [Topic; 2],
     lane: Topic,
+    loads: Loads,
     /// Who we are in what we publish.
     source: String,
 }
@@ -192,6 +195,7 @@ impl Engine {
             meter: meter::Meter::new(&metrics, &topics, &sinks),
             topics,
             lane: config.role.lane(&config.instance),
+            loads: Loads::default(),
             source: format!("{}.{}", config.role.as_str(), config.instance),
             config,
             bus,
@@ -221,7 +225,7 @@ impl Engine {
             to_fetch: VecDeque::new(),
             fetching: 0,
             jobs: FuturesUnordered::new(),
-            held: [0; 2],
+            held: Held::default(),
             relief: None,
             unconfirmed: 0,
             looked_back: None,
@@ -371,7 +375,7 @@ impl Engine {
             Done::Concluded { work, inputs } => self.on_concluded(work, inputs),
             Done::NotOurs { work, inputs } => self.on_not_ours(work, inputs),
             Done::Checked { again, gone } => self.on_checked(again, gone),
-            Done::Settled { input } => self.release(input),
+            Done::Settled { slot } => self.release(slot),
             Done::Cleared => {}
         }
     }
@@ -414,26 +418,6 @@ impl Engine {
             self.cut_at = None;
             self.cut.cancel();
         }
-    }
-
-    /// Takes a delivery into account until its settlement is over.
-    fn hold(&mut self, input: Input) {
-        if let Some(held) = self.held.get_mut(input) {
-            *held += 1;
-        }
-        if self.relief.is_none() && self.is_full() {
-            self.relief = Some(self.now() + RELIEF_AFTER);
-        }
-    }
-
-    fn release(&mut self, input: Input) {
-        if let Some(held) = self.held.get_mut(input) {
-            *held = held.saturating_sub(1);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.held.iter().any(|held| *held >= self.shared.config.limits.slots)
     }
 }
 

@@ -272,8 +272,8 @@ impl Engine {
         let Place::Parking(loaded) = std::mem::replace(&mut work.place, Place::Parked) else { return };
         if seq.is_some() {
             let inputs = std::mem::take(&mut work.inputs);
-            for (input, delivery) in inputs {
-                self.jobs.push(Box::pin(jobs::settle(input, delivery, chatbus_bus::Settlement::Ack)));
+            for (slot, delivery) in inputs {
+                self.jobs.push(Box::pin(jobs::settle(slot, delivery, chatbus_bus::Settlement::Ack)));
             }
         } else {
             work.place = Place::Held(loaded);
@@ -294,7 +294,10 @@ impl Engine {
 
     fn fetch_next(&mut self) {
         let limits = self.shared.config.limits;
-        while self.fetching < limits.fetches && self.unconfirmed + self.fetching < limits.unconfirmed {
+        while self.fetching < limits.fetches
+            && self.unconfirmed + self.fetching < limits.unconfirmed
+            && self.has_room_to_load()
+        {
             let Some(id) = self.to_fetch.pop_front() else { return };
             let Some(seq) = self.works.get(id).and_then(|work| work.lane) else { continue };
             self.fetching += 1;
@@ -330,13 +333,14 @@ impl Engine {
         self.finish(id, ending);
     }
 
-    /// All slots of a topic have been taken for a while: conversations that hold theirs long keep few.
+    /// All slots of a topic have been taken for a while: conversations that hold theirs long keep few, and
+    /// none where it is the bytes that are taken.
     pub(super) fn relieve(&mut self, now: Instant) {
         self.relief = None;
         if !self.is_full() || self.stop_by.is_some() {
             return;
         }
-        let keep = self.shared.config.limits.kept_slots;
+        let keep = if self.is_heavy() { 0 } else { self.shared.config.limits.kept_slots };
         let slow: Vec<ConversationId> =
             self.lanes.iter().filter(|(_, c)| c.drain_time(now) > SLOW).map(|(at, _)| at).collect();
         for at in slow {

@@ -7,7 +7,7 @@ use chatbus_telemetry::{ReasonLabels, UnsentLabels};
 use tracing::{error, warn};
 
 use super::advance::channel_of;
-use super::jobs::Input;
+use super::weigh::Slot;
 use super::work::{Loaded, Place, Work};
 use super::{Engine, Shared, jobs, legs};
 use crate::decide::Ending;
@@ -105,8 +105,8 @@ impl Engine {
     }
 
     /// Its outcome is on the bus, and so is the acknowledgement of these.
-    pub(super) fn on_concluded(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Input>) {
-        inputs.into_iter().for_each(|input| self.release(input));
+    pub(super) fn on_concluded(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Slot>) {
+        inputs.into_iter().for_each(|slot| self.release(slot));
         self.unconfirmed = self.unconfirmed.saturating_sub(1);
         let now = self.now();
         if let Some(work) = self.works.get(id) {
@@ -119,8 +119,8 @@ impl Engine {
     }
 
     /// Another says how it ends: nothing of it is touched any more.
-    pub(super) fn on_not_ours(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Input>) {
-        inputs.into_iter().for_each(|input| self.release(input));
+    pub(super) fn on_not_ours(&mut self, id: WorkId, inputs: impl IntoIterator<Item = Slot>) {
+        inputs.into_iter().for_each(|slot| self.release(slot));
         self.unconfirmed = self.unconfirmed.saturating_sub(1);
         self.let_go(id);
     }
@@ -136,14 +136,14 @@ impl Engine {
     /// Lets go of a delivery whose outcome is on the bus.
     pub(super) fn forget(&mut self, id: WorkId) {
         let Some(work) = self.let_go(id) else { return };
-        for (input, delivery) in work.inputs {
-            self.settle(input, delivery, Settlement::Ack);
+        for (slot, delivery) in work.inputs {
+            self.settle(slot, delivery, Settlement::Ack);
         }
         if let Some(seq) = work.lane {
             self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), seq)));
         }
-        if let Some((input, delivery)) = work.newer {
-            self.accept(input, delivery);
+        if let Some((slot, delivery)) = work.newer {
+            self.accept(slot, delivery);
         }
     }
 
@@ -166,7 +166,7 @@ impl Shared {
         let event = Event::decode(&record.message.body).ok();
         let text = event.as_ref().and_then(egress_text).unwrap_or_default();
         let record = Record { topic: ticket.origin.clone(), ..record };
-        Box::new(Loaded { record: Some(record), event, text })
+        Box::new(Loaded { record: Some(self.loads.count(record)), event, text })
     }
 
     fn count(&self, platform: &'static str, sink: Option<usize>, ending: &Ending) {

@@ -7,6 +7,7 @@ use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, Timestam
 use tracing::debug;
 
 use super::jobs::{self, Again, Input};
+use super::weigh::Slot;
 use super::work::{Loaded, Place, Work};
 use super::{Engine, GENERIC};
 use crate::decide::Ending;
@@ -27,43 +28,43 @@ enum Plan {
 impl Engine {
     /// Whether another delivery may be taken.
     pub(super) fn may_read(&self) -> bool {
-        self.may_begin() && self.unconfirmed < self.shared.config.limits.unconfirmed
+        self.may_begin() && self.unconfirmed < self.shared.config.limits.unconfirmed && !self.is_heavy()
     }
 
     /// Takes a delivery. One that comes after a break of the bus waits for the look-back.
     pub(super) fn on_delivery(&mut self, input: Input, delivery: Delivery) {
-        self.hold(input);
+        let slot = self.hold(input, &delivery);
         self.look_back_if_broken();
         if self.may_begin() {
-            self.accept(input, delivery);
+            self.accept(slot, delivery);
         } else {
-            self.unread.push((input, delivery));
+            self.unread.push((slot, delivery));
         }
     }
 
-    pub(super) fn accept(&mut self, input: Input, delivery: Delivery) {
+    pub(super) fn accept(&mut self, slot: Slot, delivery: Delivery) {
         let record = delivery.record();
         let topic = record.topic.family().label();
-        self.shared.meter.received(input);
+        self.shared.meter.received(slot.input);
         let id = delivery_id(record);
         if self.finished.contains(&id) {
             debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
-            return self.settle_known(&id, input, delivery);
+            return self.settle_known(&id, slot, delivery);
         }
         if let Some(&at) = self.by_id.get(&name_of(&id, record))
             && let Some(work) = self.works.get_mut(at)
         {
             // Passing this one on again would be a duplicate of what brought the other here: dropped.
             if moves_of(record) > work.ticket.moves() {
-                return self.replace(at, input, delivery);
+                return self.replace(at, slot, delivery);
             }
             match work.lane {
                 Some(seq) => {
-                    let again = Again { work: at, id, input, delivery };
+                    let again = Again { work: at, id, slot, delivery };
                     self.jobs.push(Box::pin(jobs::check(self.shared.clone(), seq, again)));
                 }
                 // Acknowledged with the first.
-                None => work.inputs.push((input, delivery)),
+                None => work.inputs.push((slot, delivery)),
             }
             return;
         }
@@ -81,7 +82,8 @@ impl Engine {
             Plan::Say { .. } if timing.deadline <= instant => Plan::End(overdue(timing.is_timeout)),
             plan => plan,
         };
-        let delivered_before = delivery.deliveries() > 1 || record.published_at < self.reads_since(input);
+        let delivered_before =
+            delivery.deliveries() > 1 || record.published_at < self.reads_since(slot.input);
         let (ending, destination, text) = match plan {
             Plan::Say { destination, text } => (None, Some(destination), text),
             Plan::End(ending) => (Some(ending), None, String::new()),
@@ -96,7 +98,7 @@ impl Engine {
             place: Place::Held(loaded),
             lane: None,
             lost: 0,
-            inputs: vec![(input, delivery)],
+            inputs: vec![(slot, delivery)],
             newer: None,
             failures: 0,
             may_have_been_sent: false,
@@ -120,12 +122,12 @@ impl Engine {
 
     /// What is in hand was passed on already, and is here again: the one that came last is the one that
     /// goes on.
-    fn replace(&mut self, at: WorkId, input: Input, delivery: Delivery) {
+    fn replace(&mut self, at: WorkId, slot: Slot, delivery: Delivery) {
         let Some(work) = self.works.get_mut(at) else { return };
-        let older = work.newer.replace((input, delivery));
+        let older = work.newer.replace((slot, delivery));
         let waits = matches!(work.place, Place::Held(_) | Place::Parked);
-        if let Some((input, delivery)) = older {
-            self.settle(input, delivery, Settlement::Ack);
+        if let Some((slot, delivery)) = older {
+            self.settle(slot, delivery, Settlement::Ack);
         }
         if waits {
             self.forget(at);
@@ -135,10 +137,10 @@ impl Engine {
     /// Something that waits in the lane was handed over again. Its lane record makes it safe to let go;
     /// without one this copy takes the record's place.
     pub(super) fn on_checked(&mut self, again: Again, gone: bool) {
-        let Again { work: at, id, input, delivery } = again;
+        let Again { work: at, id, slot, delivery } = again;
         let known = self.works.get_mut(at).filter(|work| work.ticket.id == id);
         let Some(work) = known.filter(|work| gone && work.lane.is_some()) else {
-            return self.settle(input, delivery, Settlement::Ack);
+            return self.settle(slot, delivery, Settlement::Ack);
         };
         work.lane = None;
         work.lost += 1;
@@ -149,7 +151,7 @@ impl Engine {
                 self.ready.push_back(conversation);
             }
         }
-        work.inputs.push((input, delivery));
+        work.inputs.push((slot, delivery));
     }
 
     /// What was published before this may have been tried by whoever read the topic then.
@@ -176,8 +178,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn settle(&mut self, input: Input, delivery: Delivery, settlement: Settlement) {
-        self.jobs.push(Box::pin(jobs::settle(input, delivery, settlement)));
+    pub(super) fn settle(&mut self, slot: Slot, delivery: Delivery, settlement: Settlement) {
+        self.jobs.push(Box::pin(jobs::settle(slot, delivery, settlement)));
     }
 }
 

@@ -14,6 +14,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tracing::{debug, error, warn};
 
 use super::recover::Found;
+use super::weigh::Slot;
 use super::{Engine, Shared};
 use crate::decide::Ending;
 use crate::defects::Defect;
@@ -56,12 +57,12 @@ pub(super) enum Done {
     },
     Concluded {
         work: WorkId,
-        inputs: Vec<Input>,
+        inputs: Vec<Slot>,
     },
     /// Another says how it ends.
     NotOurs {
         work: WorkId,
-        inputs: Vec<Input>,
+        inputs: Vec<Slot>,
     },
     /// Something that waits in the lane was handed over again; `gone` when its lane record is.
     Checked {
@@ -69,7 +70,7 @@ pub(super) enum Done {
         gone: bool,
     },
     Settled {
-        input: Input,
+        slot: Slot,
     },
     Cleared,
 }
@@ -96,7 +97,7 @@ pub(super) struct Line {
 pub(super) struct Again {
     pub(super) work: WorkId,
     pub(super) id: Arc<str>,
-    pub(super) input: Input,
+    pub(super) slot: Slot,
     pub(super) delivery: Delivery,
 }
 
@@ -246,7 +247,7 @@ pub(super) async fn conclude(
     outcome: Outcome,
     line: Option<Line>,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
-    mut inputs: Vec<(Input, Delivery)>,
+    mut inputs: Vec<(Slot, Delivery)>,
 ) -> Done {
     let mut early = Vec::new();
     if shared.config.has(Defect::AckBeforeOutcome) {
@@ -257,7 +258,7 @@ pub(super) async fn conclude(
         Told::Otherwise => {}
         // Another says how it ends; what came in is another's too, and so is what waits in the lane.
         Told::NotOurs => {
-            return Done::NotOurs { work, inputs: inputs.into_iter().map(|(input, _)| input).collect() };
+            return Done::NotOurs { work, inputs: inputs.into_iter().map(|(slot, _)| slot).collect() };
         }
     }
     early.extend(acknowledge_known(inputs));
@@ -289,12 +290,12 @@ fn acknowledge_known(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
 }
 
 /// Acknowledges what came in; gives where from.
-pub(super) async fn acknowledge(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
+pub(super) async fn acknowledge(inputs: Vec<(Slot, Delivery)>) -> Vec<Slot> {
     let mut settled = Vec::with_capacity(inputs.len());
-    for (input, delivery) in inputs {
+    for (slot, delivery) in inputs {
         // Unconfirmed, it comes again, and is known.
         let _ = delivery.settle(Settlement::Ack).await;
-        settled.push(input);
+        settled.push(slot);
     }
     settled
 }
@@ -353,9 +354,9 @@ pub(super) async fn forward(shared: Arc<Shared>, work: WorkId, topic: Topic, mes
 }
 
 /// Settles a delivery. When the bus does not confirm it, it comes again, and is known.
-pub(super) async fn settle(input: Input, delivery: Delivery, settlement: Settlement) -> Done {
+pub(super) async fn settle(slot: Slot, delivery: Delivery, settlement: Settlement) -> Done {
     let _ = delivery.settle(settlement).await;
-    Done::Settled { input }
+    Done::Settled { slot }
 }
 
 /// Removes a lane record whose outcome is published.

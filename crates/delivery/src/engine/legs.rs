@@ -7,7 +7,8 @@ use chatbus_event::{Event, Topic};
 use tracing::debug;
 
 use super::Shared;
-use super::jobs::{self, Done, Input};
+use super::jobs::{self, Done};
+use super::weigh::Slot;
 use crate::decide::Ending;
 use crate::defects::Defect;
 use crate::lanes::WorkId;
@@ -76,7 +77,7 @@ pub(super) async fn conclude(
     outcome: Outcome,
     ending: Ending,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
-    inputs: Vec<(Input, Delivery)>,
+    inputs: Vec<(Slot, Delivery)>,
 ) -> Done {
     let is_failure = matches!(ending, Ending::Failed { .. });
     let says = match &shared.cluster.ledger {

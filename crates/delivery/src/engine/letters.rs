@@ -10,7 +10,8 @@ use chatbus_event::json::Raw;
 use chatbus_event::{ErrorInfo, Event, Reason, Status, Timestamp, Topic, names};
 use tracing::warn;
 
-use super::jobs::{self, Input};
+use super::jobs;
+use super::weigh::Slot;
 use super::{Engine, Shared};
 use crate::decide::Ending;
 use crate::outcome::dead_letter;
@@ -23,14 +24,14 @@ pub(crate) type Owed = HashMap<String, Ending>;
 
 impl Engine {
     /// Lets go of something handed over again whose outcome is known, once its dead letter is there.
-    pub(super) fn settle_known(&mut self, id: &str, input: Input, delivery: Delivery) {
+    pub(super) fn settle_known(&mut self, id: &str, slot: Slot, delivery: Delivery) {
         match self.owed.remove(id) {
-            None => self.settle(input, delivery, Settlement::Ack),
+            None => self.settle(slot, delivery, Settlement::Ack),
             Some(ending) => {
                 let shared = self.shared.clone();
                 self.jobs.push(Box::pin(async move {
                     publish(&shared, delivery.record(), &ending).await;
-                    jobs::settle(input, delivery, Settlement::Ack).await
+                    jobs::settle(slot, delivery, Settlement::Ack).await
                 }));
             }
         }

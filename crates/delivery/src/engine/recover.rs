@@ -123,8 +123,8 @@ impl Engine {
             return;
         }
         self.ready.extend(std::mem::take(&mut self.stalled));
-        for (input, delivery) in std::mem::take(&mut self.unread) {
-            self.accept(input, delivery);
+        for (slot, delivery) in std::mem::take(&mut self.unread) {
+            self.accept(slot, delivery);
         }
     }
 

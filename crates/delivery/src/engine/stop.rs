@@ -17,8 +17,8 @@ impl Engine {
         self.cut_at = Some(now + grace * 3 / 4);
         self.relief = None;
         self.state.send_replace(EngineState::Stopping);
-        for (input, delivery) in std::mem::take(&mut self.unread) {
-            self.settle(input, delivery, Settlement::Return);
+        for (slot, delivery) in std::mem::take(&mut self.unread) {
+            self.settle(slot, delivery, Settlement::Return);
         }
         let held: Vec<WorkId> = self.lanes.iter().flat_map(|(_, c)| c.held()).collect();
         for id in held {
@@ -32,8 +32,8 @@ impl Engine {
         if !matches!(work.place, Place::Held(_)) {
             return;
         }
-        for (input, delivery) in std::mem::take(&mut work.inputs).into_iter().chain(work.newer.take()) {
-            self.settle(input, delivery, Settlement::Return);
+        for (slot, delivery) in std::mem::take(&mut work.inputs).into_iter().chain(work.newer.take()) {
+            self.settle(slot, delivery, Settlement::Return);
         }
         self.let_go(id);
     }

@@ -4,6 +4,7 @@ use chatbus_bus::{Delivery, Record};
 use chatbus_event::Event;
 
 use super::jobs::Input;
+use super::weigh::{Fetched, Slot};
 use crate::decide::{Doubt, Ending, Timing};
 use crate::lanes::ConversationId;
 use crate::ticket::Ticket;
@@ -20,10 +21,10 @@ pub(super) struct Work {
     /// Lane records of it that the bus lost.
     pub(super) lost: u32,
     /// What is to be acknowledged when it is over; more than one after a redelivery.
-    pub(super) inputs: Vec<(Input, Delivery)>,
+    pub(super) inputs: Vec<(Slot, Delivery)>,
     /// The same event, come here again after it was passed on from here: it takes the place of this one,
     /// once what is being done with this one is done.
-    pub(super) newer: Option<(Input, Delivery)>,
+    pub(super) newer: Option<(Slot, Delivery)>,
     /// Attempts in a row that did not end it, for the growing wait.
     pub(super) failures: u32,
     /// Whether an earlier process may have said it.
@@ -55,7 +56,7 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Loaded {
     /// What was read back from the lane; `None` when the input holds it.
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<Fetched>,
     /// `None` for bytes that are no event.
     pub(super) event: Option<Event>,
     pub(super) text: String,
@@ -66,11 +67,15 @@ pub(super) struct Loaded {
 impl Work {
     /// Whether a topic's slot is all that holds it, so that giving that back forgets it here.
     pub(super) fn is_from(&self, input: Input) -> bool {
-        self.lane.is_none() && self.inputs.iter().any(|(from, _)| *from == input)
+        self.lane.is_none() && self.inputs.iter().any(|(slot, _)| slot.input == input)
     }
 
     /// The message as it stood on the bus.
     pub(super) fn record<'a>(&'a self, loaded: &'a Loaded) -> Option<&'a Record> {
-        loaded.record.as_ref().or_else(|| self.inputs.first().map(|(_, delivery)| delivery.record()))
+        loaded
+            .record
+            .as_ref()
+            .map(|fetched| &fetched.record)
+            .or_else(|| self.inputs.first().map(|(_, delivery)| delivery.record()))
     }
 }

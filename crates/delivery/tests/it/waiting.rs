@@ -243,3 +243,68 @@ async fn what_is_first_read_after_its_deadline_still_gets_one_attempt_unless_it_
     assert_eq!(outcomes["attribute"], "SENT");
     engine.stop().await;
 }
+
+fn long(text: &str) -> String {
+    format!("{text} {}", "x".repeat(8_000))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_conversation_of_long_events_gives_up_their_bytes_and_the_rest_flows() {
+    let mut world = World::new();
+    world.config.deadline = Duration::from_secs(3_600);
+    // Half of it is for what is held: four of these are more than that.
+    world.config.limits.bytes = 60_000;
+    world.brook.set_takes(Duration::from_secs(20));
+    let engine = world.running().await;
+    let texts: Vec<String> = numbered(0..20).iter().map(|text| long(text)).collect();
+    for text in &texts {
+        world.say("#slow", text).await;
+    }
+    world.until(Duration::from_secs(5), async || !world.brook.said().is_empty()).await;
+    world.brook.set_takes(Duration::from_millis(1));
+    for n in 0..50 {
+        world.say(&format!("#c{n}"), &long(&format!("c{n}"))).await;
+    }
+    // The first of the slow ones is still under way.
+    world
+        .until(Duration::from_secs(5), async || {
+            let (held, _) = world.held_and_pending().await;
+            assert!(held <= 4, "{held} are held");
+            world.finalized().await.len() == 50
+        })
+        .await;
+    assert_eq!(world.in_lane().await, 19, "what waits behind it holds no bytes");
+    world.until_finalized(70).await;
+    world.one_outcome_each(70).await;
+    assert_eq!(world.brook.texts("#slow"), texts);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_bytes_to_load_with_keep_nothing_in_the_lanes() {
+    let mut world = World::new();
+    world.config.deadline = Duration::from_secs(3_600);
+    world.config.limits.bytes = 60_000;
+    world.brook.set_connected(false);
+    let engine = world.running().await;
+    let texts: Vec<String> = numbered(0..12).iter().map(|text| long(text)).collect();
+    for text in &texts {
+        for channel in 0..10 {
+            world
+                .say_with(
+                    &format!("#c{channel}"),
+                    text,
+                    json!({ "correlationId": format!("{channel} {text}") }),
+                )
+                .await;
+        }
+    }
+    world.until(Duration::from_secs(30), async || world.in_lane().await == 120).await;
+    world.brook.set_connected(true);
+    world.until_finalized(120).await;
+    world.one_outcome_each(120).await;
+    for channel in 0..10 {
+        assert_eq!(world.brook.texts(&format!("#c{channel}")), texts);
+    }
+    engine.stop().await;
+}
