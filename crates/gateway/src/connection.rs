@@ -147,6 +147,9 @@ impl Connection {
         self.poll_taps(cx, now, &mut out);
         let is_due = self.timer.as_mut().poll(cx).is_ready();
         if is_due {
+            // What is due may be the end of who takes nothing: whether it does is seen by writing.
+            let _ = self.link.lock().pump(now.mono);
+            self.note_stall(now);
             self.session.on(Input::Tick, now, &mut out);
         }
         let again = !out.is_empty() || reads > 0;
@@ -156,7 +159,9 @@ impl Connection {
         if !matches!(self.phase, Phase::Open) {
             return true;
         }
-        let again = self.set_timer(is_due, now) | again | self.write(cx, now);
+        let again = self.write(cx, now) | again;
+        self.note_stall(now);
+        let again = self.set_timer(is_due, now) | again;
         again || self.taps.as_ref().is_some_and(|taps| taps.is_held_back && self.link.lock().has_room())
     }
 
@@ -177,6 +182,11 @@ impl Connection {
         drop(wire);
         self.end("write_failed", now);
         false
+    }
+
+    fn note_stall(&mut self, now: Moment) {
+        let since = self.link.lock().stalled_since();
+        self.session.on(Input::Stalled(since), now, &mut Vec::new());
     }
 
     fn set_timer(&mut self, is_over: bool, now: Moment) -> bool {

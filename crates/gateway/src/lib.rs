@@ -62,7 +62,7 @@
 //! | 1009 | a frame or message over 64 KiB |
 //! | 1012 | the instance stops; the reason is `{"retry_after":seconds}` |
 //! | 4401 | the token expired or was revoked |
-//! | 4408 | slow consumer: over 512 frames or 1 MiB were waiting to be read, or a bot read nothing for 20 s |
+//! | 4408 | slow consumer: nothing of what waits was read for 10 s, or over 512 frames or 1 MiB wait, or a bot's events had to for 20 s |
 //! | 4410 | two pings were not answered |
 //! | 4429 | the third `rate_limited` in a minute |
 //!

@@ -54,6 +54,16 @@ pub(crate) struct Wire {
     understood: u64,
     /// Whether the socket's buffers may have grown.
     is_large: bool,
+    /// While bytes wait that the kernel does not take.
+    stall: Option<Stall>,
+}
+
+/// The kernel takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stall {
+    since: Instant,
+    /// What it had taken by then.
+    written: u64,
 }
 
 /// What the connection's task is told by others.
@@ -108,7 +118,7 @@ fn config() -> WebSocketConfig {
 impl Link {
     /// A connection on a socket whose upgrade is done; `part` was read after the request already.
     pub(crate) fn new(id: Uuid, token: Key, tcp: TcpStream, part: Vec<u8>) -> Self {
-        let socket = Socket { tcp: Some(tcp), read: part.len() as u64 };
+        let socket = Socket { tcp: Some(tcp), read: part.len() as u64, written: 0 };
         let wire = Wire {
             ws: WebSocket::from_partially_read(socket, part, Role::Server, Some(config())),
             queue: VecDeque::new(),
@@ -122,6 +132,7 @@ impl Link {
             is_closed: false,
             understood: 0,
             is_large: false,
+            stall: None,
         };
         Self { id, token, wire: Mutex::new(wire), task: AtomicWaker::new() }
     }
@@ -238,6 +249,21 @@ impl Wire {
     /// Writes what waits, as far as the kernel takes it. Nothing is begun while something that was begun
     /// is not written.
     pub(crate) fn pump(&mut self, now: Instant) -> Written {
+        let written = self.write_on(now);
+        self.stall = match (written, self.stall) {
+            (Written::Blocked, Some(stall)) if stall.written == self.ws.get_ref().written => Some(stall),
+            (Written::Blocked, _) => Some(Stall { since: now, written: self.ws.get_ref().written }),
+            (Written::All | Written::Broken, _) => None,
+        };
+        written
+    }
+
+    /// Since when the kernel has taken nothing although bytes wait.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.stall.map(|stall| stall.since)
+    }
+
+    fn write_on(&mut self, now: Instant) -> Written {
         loop {
             if self.is_dirty {
                 match self.ws.flush() {
@@ -269,7 +295,8 @@ impl Wire {
         }
         self.is_large = false;
         let tcp = self.ws.get_mut().tcp.take();
-        let socket = Socket { tcp, read: self.understood };
+        let written = self.ws.get_ref().written;
+        let socket = Socket { tcp, read: self.understood, written };
         self.ws = WebSocket::from_raw_socket(socket, Role::Server, Some(config()));
     }
 
@@ -370,15 +397,11 @@ impl Wire {
     /// Writes the end, tells the client that nothing more comes, and reads what it still sends into
     /// nothing, so that no reset overtakes the close frame. Ready when the client has closed.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {
-        match self.ws.flush() {
-            Ok(()) | Err(WsError::ConnectionClosed) => self.settle(),
-            Err(error) if would_block(&error) => match self.poll_writable(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                // It may have hung up, which is seen by reading.
-                Poll::Pending => return self.poll_discard(cx, discarded),
-            },
-            Err(_) => return Poll::Ready(()),
+        match poll_written(self, |wire| wire.ws.flush(), |wire| wire.poll_writable(cx)) {
+            Poll::Ready(Ok(())) => self.settle(),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            // It may have hung up, which is seen by reading.
+            Poll::Pending => return self.poll_discard(cx, discarded),
         }
         if let Poll::Ready(Err(_)) = self.ws.get_mut().poll_shutdown(cx) {
             return Poll::Ready(());
@@ -423,6 +446,29 @@ impl Wire {
     }
 }
 
+/// Flushes until all is written. That there is room again, which it may be by the time it is asked for, is
+/// no end but a reason to go on: what is behind is the close frame.
+fn poll_written<W>(
+    wire: &mut W,
+    mut flush: impl FnMut(&mut W) -> Result<(), WsError>,
+    mut writable: impl FnMut(&mut W) -> Poll<io::Result<()>>,
+) -> Poll<Result<(), WsError>> {
+    loop {
+        match flush(wire) {
+            Ok(()) | Err(WsError::ConnectionClosed) => return Poll::Ready(Ok(())),
+            Err(error) if would_block(&error) => match writable(wire) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
 pub(crate) fn would_block(error: &WsError) -> bool {
     matches!(error, WsError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
+
+#[cfg(test)]
+mod tests;

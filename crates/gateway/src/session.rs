@@ -61,6 +61,8 @@ pub(crate) enum Input {
     Revoked(&'static str),
     /// Too much waits to be read by the client.
     Slow,
+    /// Since when the client has taken nothing of what waits; `None` when it takes it, or nothing waits.
+    Stalled(Option<Instant>),
     /// The instance stops.
     Draining { retry_after: f64 },
     /// Time passed.
@@ -122,6 +124,7 @@ pub(crate) struct Session {
     waiting: VecDeque<Waiting>,
     /// Of bots that subscribed.
     bot: Option<Box<Bot>>,
+    stalled_since: Option<Instant>,
     next_number: u32,
     is_recalling: bool,
     is_closed: bool,
@@ -145,6 +148,9 @@ const STRIKES: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_secs(60);
 /// How long an acknowledgement may take.
 pub(crate) const ACK_WITHIN: Duration = Duration::from_secs(10);
+/// A client that takes nothing for so long although bytes wait for it does not read. Deliveries of a user
+/// follow one another, so that not much more than one has to wait for it to be slow.
+pub(crate) const STALLED: Duration = Duration::from_secs(10);
 /// How often the server pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(25);
 /// A connection that left so many pings unanswered is dead when the next one is due.
@@ -163,6 +169,7 @@ impl Session {
             strikes: Window::new(),
             waiting: VecDeque::new(),
             bot: None,
+            stalled_since: None,
             next_number: 0,
             is_recalling: false,
             is_closed: false,
@@ -203,6 +210,7 @@ impl Session {
             Input::Crowded(is_crowded) => self.crowded(is_crowded, now),
             Input::Revoked(why) => self.close(Closing::Unauthorized, why, out),
             Input::Slow => self.close(Closing::SlowConsumer, Closing::SlowConsumer.word(), out),
+            Input::Stalled(since) => self.stalled_since = since,
             Input::Draining { retry_after } => {
                 let why = "the instance stops; connect to another";
                 let frame = frames::error(ErrorCode::Draining, why, None, Some(retry_after), now.wall);
@@ -217,12 +225,16 @@ impl Session {
     pub(crate) fn next_deadline(&self, now: Moment) -> Instant {
         let ack = self.waiting.front().map(|waiting| waiting.deadline);
         let expiry = self.terms.token.expires_at.map(|at| now.mono + at.since(now.wall));
-        [ack, expiry, self.bot_deadline()].into_iter().flatten().fold(self.next_ping, Instant::min)
+        let stalled = self.stalled_since.map(|since| since + STALLED);
+        [ack, expiry, stalled, self.bot_deadline()].into_iter().flatten().fold(self.next_ping, Instant::min)
     }
 
     fn tick(&mut self, now: Moment, out: &mut Vec<Output>) {
         if self.terms.token.is_expired(now.wall) {
             return self.close(Closing::Unauthorized, "token expired", out);
+        }
+        if self.stalled_since.is_some_and(|since| now.mono >= since + STALLED) {
+            return self.close(Closing::SlowConsumer, Closing::SlowConsumer.word(), out);
         }
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.deadline <= now.mono) {
             let why = "the bus did not acknowledge it in time; it may still arrive";

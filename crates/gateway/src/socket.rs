@@ -1,4 +1,4 @@
-//! A connection's stream as the protocol's layer uses it: never blocks, and counts what was read.
+//! A connection's stream as the protocol's layer uses it: never blocks, and counts what was read and written.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -13,6 +13,8 @@ pub(crate) struct Socket {
     pub(crate) tcp: Option<TcpStream>,
     /// All bytes that came from it.
     pub(crate) read: u64,
+    /// All bytes that it took.
+    pub(crate) written: u64,
 }
 
 // === impl Socket ===
@@ -48,7 +50,9 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp()?.try_write(bytes)
+        let written = self.tcp()?.try_write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

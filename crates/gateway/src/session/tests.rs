@@ -221,6 +221,24 @@ fn each_end_has_its_code() {
 }
 
 #[test]
+fn who_takes_nothing_for_ten_seconds_though_bytes_wait_is_slow_and_who_takes_some_is_not() {
+    let mut rig = Rig::new(token());
+    let begin = rig.now.mono;
+    assert_eq!(rig.on(Input::Stalled(Some(begin))), [""; 0]);
+    assert_eq!(rig.run(9), [""; 0]);
+    // It takes some, and stops again.
+    rig.pass(9_000);
+    let again = rig.now.mono;
+    rig.on(Input::Stalled(Some(again)));
+    assert_eq!(rig.run(9), [""; 0]);
+    rig.on(Input::Stalled(None));
+    rig.on(Input::Ponged);
+    assert_eq!(rig.run(30), ["16: ping"]);
+    rig.on(Input::Stalled(Some(rig.now.mono)));
+    assert_eq!(rig.run(30), ["10: close 4408 slow_consumer"]);
+}
+
+#[test]
 fn a_token_that_expires_closes_its_connection_at_that_moment() {
     let start = Timestamp::parse("2025-11-21T17:02:00Z").unwrap();
     let mut rig = Rig::new(Token { expires_at: Some(start.plus(Duration::from_secs(40))), ..token() });

@@ -106,6 +106,44 @@ async fn a_client_that_reads_nothing_is_closed_and_others_are_served_meanwhile()
     quick.works().await;
 }
 
+/// One delivery after another is in flight for a user, as the engine does it: little waits.
+#[tokio::test]
+async fn a_client_that_takes_nothing_for_ten_seconds_is_slow_though_only_one_delivery_waits() {
+    let fixture = Fixture::new().await;
+    let (mut slow, mut quick) = (fixture.user("slow").await, fixture.user("quick").await);
+    let text = "x".repeat(64 * 1024);
+    let mut sent = 0;
+    let mut send = loop {
+        let (sink, outbound) = (fixture.sink.clone(), fixture.outbound("slow", &format!("s-{sent}"), &text));
+        let mut send = Box::pin(async move { sink.send(outbound).await });
+        sent += 1;
+        if futures::poll!(&mut send).is_pending() {
+            break send;
+        }
+    };
+    let slow_user = Audience::User("slow".into());
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(fixture.sink.availability(&slow_user), Availability::Ready, "it has a second left");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::resume();
+    fixture.until("it is slow", |f| f.sink.availability(&slow_user) == Availability::Unserved).await;
+    assert_eq!(fixture.sink.send(fixture.outbound("slow", "late", "late")).await, Verdict::NotNow);
+    let began = fixture.runtime.clock.instant();
+    assert_eq!(fixture.sink.send(fixture.outbound("quick", "q", "hi")).await, DELIVERED);
+    assert_eq!(quick.next().await["payload"]["text"], "hi");
+    assert!(fixture.runtime.clock.instant() - began < Duration::from_millis(500));
+    assert!(futures::poll!(&mut send).is_pending(), "a part of it may be with the client");
+    // Once it reads it has all that was begun, and learns why nothing comes after that.
+    let reading = async {
+        for n in 0..sent {
+            assert_eq!(slow.next().await["metadata"]["id"], format!("s-{n}"));
+        }
+        slow.closed().await.0
+    };
+    assert_eq!(tokio::join!(send, reading), (DELIVERED, 4408));
+}
+
 #[tokio::test]
 async fn what_was_begun_when_the_connection_broke_is_unverified_and_what_was_not_is_not_sent() {
     let fixture = Fixture::new().await;
