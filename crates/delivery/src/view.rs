@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chatbus_connector::{Audience, Target};
 use chatbus_event::InstanceId;
 use chatbus_runtime::{Backoff, Runtime};
-use chatbus_state::{Change, Expected, Key, LeaseView, Liveness, Space, State};
+use chatbus_state::{Change, Expected, Key, LeaseView, Liveness, Space, State, Trace};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::broadcast;
 use tracing::debug;
@@ -174,6 +174,12 @@ impl ClusterView {
         for key in self.of_the_dead() {
             // The gateway may be back since: then this is another entry by now.
             let Ok(Some(entry)) = state.get(Space::Presence, &key).await else { continue };
+            // What it sent is gone with it, which whoever asks for it has to be told.
+            if let Some((user, trace)) = trace_of(&key, &entry.value)
+                && trace.leave(state, &user).await.is_err()
+            {
+                continue;
+            }
             let is_removed = state.remove(Space::Presence, &key, Expected::At(entry.revision)).await.is_ok();
             removed += usize::from(is_removed);
         }
@@ -313,4 +319,10 @@ fn epoch_of(value: &[u8]) -> Option<Arc<str>> {
         epoch: String,
     }
     serde_json::from_slice::<Value>(value).ok().map(|value| value.epoch.into())
+}
+
+/// Whose presence a key is, and which life of which gateway wrote it.
+fn trace_of(key: &Key, value: &[u8]) -> Option<(String, Trace)> {
+    let (user, instance) = key.as_str().split_once('.')?;
+    Some((Key::unhex(user)?, Trace { instance: instance.to_owned(), epoch: epoch_of(value)?.to_string() }))
 }

@@ -20,10 +20,11 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
 use crate::codes::{Closing, ErrorCode};
-use crate::history::{Mark, Recall};
+use crate::history::Mark;
 use crate::link::{Link, Order, Written};
 use crate::outcomes::Wait;
 use crate::publish::Said;
+use crate::recall::Recall;
 use crate::server::Shared;
 use crate::session::{Input, Moment, Output, Session, Terms};
 use crate::tokens::{Held, Token};
@@ -64,8 +65,6 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const SLOW_CLOSE_WITHIN: Duration = Duration::from_secs(15);
 /// How long after its deadline an outcome may come.
 const OUTCOME_SLACK: Duration = Duration::from_secs(15);
-/// How long the histories may take to answer.
-const RECALL_WITHIN: Duration = Duration::from_secs(1);
 
 // === impl Connection ===
 
@@ -302,14 +301,11 @@ impl Connection {
             Output::Acked { delivery_id } => self.shared.outcomes.acked(&delivery_id),
             Output::Recall { epoch, seq } => {
                 let (shared, user) = (Arc::clone(&self.shared), Arc::clone(self.place.user()));
-                let until = Mark { epoch: shared.identity.epoch.clone(), seq: self.terms_seq };
+                let until = self.terms_seq;
                 self.answers.push_back(Box::pin(async move {
-                    let after = shared.histories().after(&user, Mark { epoch, seq }, until);
-                    match tokio::time::timeout(RECALL_WITHIN, after).await {
-                        Ok(Recall::Frames(frames)) => {
-                            Input::Recalled(Some(frames.into_iter().map(|frame| frame.frame).collect()))
-                        }
-                        Ok(Recall::Gone) | Err(_) => Input::Recalled(None),
+                    match shared.recaller.after(&user, &Mark { epoch, seq }, until).await {
+                        Recall::Frames(frames) => Input::Recalled(Some(frames)),
+                        Recall::Gone => Input::Recalled(None),
                     }
                 }));
             }

@@ -7,47 +7,42 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-
-/// Asked what came after a frame. Within one instance the gateway answers itself; whoever merges what
-/// several instances hold implements this, and asks each of them through [`crate::Gateway::recall`].
-#[async_trait]
-pub trait Histories: Send + Sync {
-    /// What the user was sent after the one place, whichever instance sent it, each delivery once.
-    /// Never a part of it. `until` is the last place of this instance that the connection did not get
-    /// itself: what came after it is not to be repeated.
-    async fn after(&self, user: &str, after: Mark, until: Mark) -> Recall;
-}
 
 /// A place among the frames of one instance for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// One life of one instance.
-    pub epoch: String,
+    pub(crate) epoch: String,
     /// The frame's place in it.
-    pub seq: u64,
+    pub(crate) seq: u64,
 }
 
-/// What came after a frame.
+/// What an instance has for who was at a place of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recall {
-    /// All of it, in order.
-    Frames(Vec<Remembered>),
-    /// Some of it is gone, or nobody knows.
-    Gone,
+pub(crate) struct After {
+    /// What it sent after the place, all of it, in order.
+    pub(crate) frames: Vec<Remembered>,
+    /// The deliveries up to the place that it still knows.
+    pub(crate) known: Vec<Arc<str>>,
+    /// Since when other instances may have sent what this one did not: when the user first left it after
+    /// the place. `None` when the user never did.
+    pub(crate) gap: Option<Instant>,
 }
 
 /// A frame that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub(crate) struct Remembered {
     /// Its place among the instance's frames for the user.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Names the delivery: the same on every instance that took part in it.
-    pub delivery_id: Arc<str>,
+    pub(crate) delivery_id: Arc<str>,
+    /// When it was sent.
+    pub(crate) at: Instant,
     /// The frame as it was sent.
-    pub frame: Bytes,
+    pub(crate) frame: Bytes,
 }
 
 /// One user's frames.
@@ -59,6 +54,18 @@ pub(crate) struct History {
     last: u64,
     /// Frames up to this place are given up.
     evicted: u64,
+    /// When the last of these was sent.
+    evicted_at: Option<Instant>,
+    /// When the user's last connection here ended, and what it had been sent: places up to it may be those
+    /// of clients that were elsewhere since. The first is the longest ago, at most [`MAX_GAPS`].
+    gaps: VecDeque<Gap>,
+}
+
+/// The user was not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gap {
+    after: u64,
+    began: Instant,
 }
 
 /// How many bytes all histories hold together.
@@ -72,6 +79,8 @@ pub(crate) struct Budget {
 const MAX_FRAMES: usize = 100;
 /// Bytes kept of a user: what a connection that resumes can be sent at once.
 const MAX_BYTES: usize = 512 * 1024;
+/// Gaps kept of a user; of more, the two oldest count as one.
+const MAX_GAPS: usize = 8;
 /// What a frame costs beside its bytes.
 const OVERHEAD: usize = 96;
 
@@ -115,12 +124,44 @@ impl History {
         }
     }
 
-    /// What came after this place.
-    pub(crate) fn after(&self, seq: u64) -> Recall {
+    /// What came after this place; `None` when some of it is gone, or nobody knows.
+    pub(crate) fn after(&self, seq: u64) -> Option<After> {
         if seq < self.evicted || seq > self.last {
-            return Recall::Gone;
+            return None;
         }
-        Recall::Frames(self.frames.iter().filter(|frame| frame.seq > seq).cloned().collect())
+        let (before, after): (Vec<_>, Vec<_>) =
+            self.frames.iter().cloned().partition(|frame| frame.seq <= seq);
+        let gap = self.gaps.iter().find(|gap| gap.after >= seq).map(|gap| gap.began);
+        let known = before.into_iter().map(|frame| frame.delivery_id).collect();
+        Some(After { frames: after, known, gap })
+    }
+
+    /// What was sent since then; `None` when some of it is gone.
+    pub(crate) fn since(&self, then: Instant) -> Option<Vec<Remembered>> {
+        if self.evicted_at.is_some_and(|at| at >= then) {
+            return None;
+        }
+        Some(self.frames.iter().filter(|frame| frame.at >= then).cloned().collect())
+    }
+
+    /// The user has left.
+    pub(crate) fn left(&mut self, now: Instant) {
+        if self.gaps.len() == MAX_GAPS
+            && let (Some(first), Some(second)) = (self.gaps.pop_front(), self.gaps.pop_front())
+        {
+            self.gaps.push_front(Gap { after: second.after, began: first.began });
+        }
+        self.gaps.push_back(Gap { after: self.last, began: now });
+    }
+
+    /// Since when the user may have been elsewhere.
+    pub(crate) fn first_gap(&self) -> Option<Instant> {
+        self.gaps.front().map(|gap| gap.began)
+    }
+
+    /// In the gaps that began between these, nothing was sent elsewhere.
+    pub(crate) fn close_gaps(&mut self, from: Instant, until: Instant) {
+        self.gaps.retain(|gap| !(from..=until).contains(&gap.began));
     }
 
     /// Gives all frames up.
@@ -132,8 +173,9 @@ impl History {
     }
 
     fn evict_oldest(&mut self, budget: &Budget) {
-        if let Some(seq) = self.frames.front().map(|frame| frame.seq) {
+        if let Some((seq, at)) = self.frames.front().map(|frame| (frame.seq, frame.at)) {
             self.evicted = self.evicted.max(seq);
+            self.evicted_at = Some(at);
             self.drop_at(0, budget);
         }
     }
@@ -174,17 +216,27 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn frame(seq: u64, delivery: &str, bytes: usize) -> Remembered {
-        Remembered { seq, delivery_id: delivery.into(), frame: vec![b'x'; bytes].into() }
+    #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the global clock")]
+    fn begin() -> Instant {
+        static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        *BEGIN
     }
 
-    fn seqs(recall: Recall) -> Option<Vec<u64>> {
-        match recall {
-            Recall::Frames(frames) => Some(frames.iter().map(|frame| frame.seq).collect()),
-            Recall::Gone => None,
-        }
+    /// So many seconds after the begin, at which a frame of the same number is sent.
+    fn at(second: u64) -> Instant {
+        begin() + Duration::from_secs(second)
+    }
+
+    fn frame(seq: u64, delivery: &str, bytes: usize) -> Remembered {
+        Remembered { seq, delivery_id: delivery.into(), at: at(seq), frame: vec![b'x'; bytes].into() }
+    }
+
+    fn seqs(after: Option<After>) -> Option<Vec<u64>> {
+        after.map(|after| after.frames.iter().map(|frame| frame.seq).collect())
     }
 
     #[test]
@@ -230,5 +282,54 @@ mod tests {
         assert!(budget.is_over() && budget.used() < MAX_BYTES);
         assert_eq!(seqs(history.after(8)), Some(vec![9, 10]));
         assert_eq!(seqs(history.after(7)), None);
+    }
+
+    fn send(history: &mut History, budget: &Budget) -> u64 {
+        let seq = history.next();
+        history.keep(frame(seq, &seq.to_string(), 10), budget);
+        seq
+    }
+
+    #[test]
+    fn what_was_sent_since_a_moment_is_told_whole_or_not_at_all() {
+        let budget = Budget::new(1 << 20);
+        let mut history = History::default();
+        let since = |history: &History, second| {
+            history.since(at(second)).map(|frames| frames.iter().map(|f| f.seq).collect::<Vec<_>>())
+        };
+        assert_eq!(since(&history, 0), Some(vec![]));
+        for _ in 1..=102 {
+            send(&mut history, &budget);
+        }
+        assert_eq!(since(&history, 2), None, "the second is given up");
+        assert_eq!(since(&history, 3).map(|all| all.len()), Some(100));
+        assert_eq!((since(&history, 102), since(&history, 103)), (Some(vec![102]), Some(vec![])));
+        history.clear(&budget);
+        assert_eq!((since(&history, 102), since(&history, 103)), (None, Some(vec![])));
+    }
+
+    #[test]
+    fn a_place_is_told_since_when_its_client_may_have_been_elsewhere() {
+        let budget = Budget::new(1 << 20);
+        let mut history = History::default();
+        let gap = |history: &History, seq| history.after(seq).unwrap().gap;
+        send(&mut history, &budget);
+        assert_eq!(gap(&history, 1), None, "the user is here");
+        history.left(at(10));
+        send(&mut history, &budget);
+        history.left(at(20));
+        assert_eq!(
+            (gap(&history, 0), gap(&history, 1), gap(&history, 2)),
+            (Some(at(10)), Some(at(10)), Some(at(20)))
+        );
+        assert_eq!(history.after(1).unwrap().known, ["1".into()]);
+        history.close_gaps(at(20), at(30));
+        assert_eq!((gap(&history, 1), gap(&history, 2)), (Some(at(10)), None));
+        // However often the user comes and goes, no gap is forgotten.
+        for second in 30..60 {
+            history.left(at(second));
+        }
+        assert_eq!(history.gaps.len(), MAX_GAPS);
+        assert_eq!((gap(&history, 1), gap(&history, 2)), (Some(at(10)), Some(at(10))));
     }
 }

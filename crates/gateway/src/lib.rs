@@ -8,7 +8,8 @@
 //!
 //! * `connection.ready` comes first. `chat.ack` comes once the event is on the bus, or synced in the spool.
 //! * `seq` counts this instance's frames for the user within `epoch`, one life of the instance;
-//!   `connection.resume` gives what was missed, whole, or says `recovered:false`.
+//!   `connection.resume` to any instance gives what was missed, whichever sent it, whole, or says
+//!   `recovered:false`.
 //! * Frames still queued when a connection closes were not sent: the engine knows which these are.
 //!
 //! # Frames of bots
@@ -83,6 +84,7 @@ mod link;
 mod outcomes;
 mod presence;
 mod publish;
+mod recall;
 mod server;
 mod session;
 mod sink;
@@ -92,7 +94,6 @@ mod upgrade;
 mod users;
 
 pub use egress::{Target, TargetParser};
-pub use history::{Histories, Mark, Recall, Remembered};
 pub use presence::{Lives, PresenceValue};
 pub use server::{Gateway, GatewayConfig, GatewayParts, routes};
 pub use sink::{PLATFORM, WebSocketSink};

@@ -2,7 +2,7 @@
 //!
 //! It is written when a user's connections here change and removed with the last one. It carries the
 //! instance's epoch and means something while the lease with that epoch lives, so a crash needs no
-//! tidying up. What could not be written is tried again; when the state was out of reach, everything of
+//! tidying up. A [`Trace`] of each user is left before its key goes. What could not be written is tried again; when the state was out of reach, everything of
 //! ours there is compared with who is connected.
 
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatbus_runtime::{Backoff, CancellationToken, Runtime};
-use chatbus_state::{Expected, Key, Mirror, Space, State, StateError};
-use futures::{StreamExt as _, stream};
+use chatbus_state::{Expected, Key, Mirror, Space, State, StateError, Trace};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
+use crate::recall::Recaller;
 use crate::session::Identity;
 use crate::users::Users;
 
@@ -35,6 +36,7 @@ pub(crate) struct Presence {
     pub(crate) users: Arc<Users>,
     pub(crate) state: Arc<dyn State>,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) recaller: Arc<Recaller>,
     pub(crate) runtime: Runtime,
 }
 
@@ -66,11 +68,14 @@ impl Presence {
         let mut connected = self.state.connected();
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let mut is_reconciled = false;
+        // Nothing is written over what an earlier life left before it is known.
+        let mut is_known = false;
         loop {
             if !is_reconciled && *connected.borrow_and_update() {
                 is_reconciled = self.reconcile().await.is_ok();
+                is_known |= is_reconciled;
             }
-            if self.write_dirty().await && is_reconciled {
+            if is_known && self.write_dirty().await && is_reconciled {
                 backoff.reset();
                 tokio::select! {
                     biased;
@@ -88,7 +93,9 @@ impl Presence {
                 }
             }
         }
-        let _ = self.write_dirty().await;
+        if is_known {
+            let _ = self.write_dirty().await;
+        }
     }
 
     /// Writes what changed; says whether all of it was.
@@ -120,24 +127,44 @@ impl Presence {
             return Ok(());
         };
         match self.users.count(user) {
-            0 => self.state.remove(Space::Presence, &key, Expected::Anything).await,
+            0 => {
+                if self.users.get(user).is_some() {
+                    self.trace(&self.identity.epoch).leave(&*self.state, user).await?;
+                }
+                self.state.remove(Space::Presence, &key, Expected::Anything).await
+            }
             connections => {
                 let value = PresenceValue { epoch: self.identity.epoch.clone(), connections };
                 let value = Bytes::from(serde_json::to_vec(&value).unwrap_or_default());
-                self.state.put(Space::Presence, &key, value, Expected::Anything).await.map(|_| ())
+                self.state.put(Space::Presence, &key, value, Expected::Anything).await?;
+                self.recaller.settle(user).await
             }
         }
+    }
+
+    fn trace(&self, epoch: &str) -> Trace {
+        Trace { instance: self.identity.instance.clone(), epoch: epoch.to_owned() }
     }
 
     /// Looks at everybody who is connected, and at every key of ours that stands there.
     async fn reconcile(&self) -> Result<(), StateError> {
         let there = self.state.list(Space::Presence, None).await?;
-        let ours = there.iter().filter_map(|(key, _)| {
+        let ours = there.iter().filter_map(|(key, entry)| {
             let mut parts = key.parts();
             let user = Key::unhex(parts.next()?)?;
-            (parts.next()? == self.identity.instance).then(|| Arc::from(user))
+            let value = serde_json::from_slice::<PresenceValue>(&entry.value).ok();
+            (parts.next()? == self.identity.instance).then(|| (Arc::<str>::from(user), value))
         });
-        self.users.mark_dirty(ours);
+        let ours: Vec<(Arc<str>, Option<PresenceValue>)> = ours.collect();
+        // An earlier life ended without a word.
+        let earlier = ours.iter().filter_map(|(user, value)| Some((user, value.as_ref()?)));
+        let earlier = earlier.filter(|(_, value)| value.epoch != self.identity.epoch);
+        stream::iter(earlier.map(Ok::<_, StateError>))
+            .try_for_each_concurrent(CONCURRENT, |(user, value)| async move {
+                self.trace(&value.epoch).leave(&*self.state, user).await
+            })
+            .await?;
+        self.users.mark_dirty(ours.into_iter().map(|(user, _)| user));
         self.users.mark_dirty(self.users.present());
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{Request, State as Extract};
 use axum::http::header::{
@@ -31,11 +30,11 @@ use tracing::{debug, info};
 
 use crate::connection::Connection;
 use crate::egress::TargetParser;
-use crate::history::{Histories, Mark, Recall};
 use crate::link::{Link, Order};
 use crate::outcomes::Outcomes;
 use crate::presence::{Lives, Presence, elsewhere};
 use crate::publish::Maker;
+use crate::recall::{Answering, Recaller};
 use crate::session::{Identity, Moment};
 use crate::sink::WebSocketSink;
 use crate::tokens::{Held, TokenBook, TokenError};
@@ -79,8 +78,6 @@ pub struct GatewayParts {
     pub bus: Arc<dyn Bus>,
     /// Reads the targets of what bots send.
     pub parse_target: TargetParser,
-    /// Asked when a client resumes; only this instance when there is none.
-    pub histories: Option<Arc<dyn Histories>>,
     /// The metrics.
     pub metrics: Metrics,
 }
@@ -106,15 +103,9 @@ pub(crate) struct Shared {
     state: Arc<dyn State>,
     presence: Mirror,
     lives: Lives,
-    histories: Arc<dyn Histories>,
+    pub(crate) recaller: Arc<Recaller>,
     max_connections: usize,
     is_draining: AtomicBool,
-}
-
-/// What this instance holds, and nobody else's.
-struct OwnHistories {
-    users: Arc<Users>,
-    identity: Arc<Identity>,
 }
 
 /// How long the switch of protocols may take after the answer.
@@ -170,19 +161,24 @@ impl Gateway {
             accept,
             bus,
             parse_target,
-            histories,
             metrics,
         } = parts;
         let users = Arc::new(Users::new(config.history_bytes));
         let identity =
             Arc::new(Identity { instance: config.instance.to_string(), epoch: config.epoch.clone() });
-        let own = OwnHistories { users: Arc::clone(&users), identity: Arc::clone(&identity) };
+        let recaller = Recaller::new(
+            Arc::clone(&users),
+            Arc::clone(&identity),
+            Arc::clone(&state),
+            Arc::clone(&lives),
+            runtime.clone(),
+        );
         let (clock, entropy) = (Arc::clone(&runtime.clock), Arc::clone(&runtime.entropy));
         Self {
             shared: Arc::new(Shared {
                 maker: Maker::new(&config.instance, config.shape, Arc::clone(&clock), entropy),
                 book: TokenBook::new(Arc::clone(&state), tokens, clock),
-                histories: histories.unwrap_or_else(|| Arc::new(own)),
+                recaller: Arc::new(recaller),
                 max_connections: config.max_connections,
                 is_draining: AtomicBool::new(false),
                 runtime,
@@ -206,12 +202,6 @@ impl Gateway {
         Arc::new(WebSocketSink { shared: Arc::clone(&self.shared) })
     }
 
-    /// What this instance holds of what the user was sent after a place of its own epoch: for whoever
-    /// answers other instances that resume a client.
-    pub fn recall(&self, user: &str, after: &Mark) -> Recall {
-        self.shared.own_history(user, after)
-    }
-
     /// Open connections, and those that are being made.
     pub fn connections(&self) -> usize {
         self.shared.users.connections()
@@ -227,14 +217,21 @@ impl Gateway {
         })
     }
 
-    /// Keeps presence, tokens and histories until `drain` is cancelled; then sends every client to
+    /// Keeps presence, tokens and histories, and answers other gateways, until `drain` is cancelled; then sends every client to
     /// another instance, and returns when they have left, or did not in 3 s.
     pub async fn run(&self, drain: CancellationToken) {
-        let Shared { users, state, identity, runtime, .. } = &*self.shared;
+        let Shared { users, state, identity, recaller, runtime, .. } = &*self.shared;
         let presence = Presence {
             users: Arc::clone(users),
             state: Arc::clone(state),
             identity: Arc::clone(identity),
+            recaller: Arc::clone(recaller),
+            runtime: runtime.clone(),
+        };
+        let answering = Answering {
+            users: Arc::clone(users),
+            identity: Arc::clone(identity),
+            state: Arc::clone(state),
             runtime: runtime.clone(),
         };
         let finish = CancellationToken::new();
@@ -247,7 +244,11 @@ impl Gateway {
             self.drain().await;
             finish.cancel();
         };
-        tokio::join!(presence.run(finish.clone()), working);
+        // Others are answered to the end: clients that were sent away ask for what they missed.
+        tokio::select! {
+            _ = async { tokio::join!(presence.run(finish.clone()), working) } => {}
+            () = answering.run() => {}
+        }
     }
 
     async fn drain(&self) {
@@ -395,31 +396,5 @@ fn into_tcp(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
 impl Shared {
     pub(crate) fn now(&self) -> Moment {
         Moment { mono: self.runtime.clock.instant(), wall: self.runtime.clock.now() }
-    }
-
-    pub(crate) fn histories(&self) -> &dyn Histories {
-        &*self.histories
-    }
-
-    fn own_history(&self, user: &str, after: &Mark) -> Recall {
-        if after.epoch == self.identity.epoch { self.users.recall(user, after.seq) } else { Recall::Gone }
-    }
-}
-
-// === impl OwnHistories ===
-
-#[async_trait]
-impl Histories for OwnHistories {
-    async fn after(&self, user: &str, after: Mark, until: Mark) -> Recall {
-        if after.epoch != self.identity.epoch {
-            return Recall::Gone;
-        }
-        match self.users.recall(user, after.seq) {
-            Recall::Frames(mut frames) => {
-                frames.retain(|frame| frame.seq <= until.seq);
-                Recall::Frames(frames)
-            }
-            Recall::Gone => Recall::Gone,
-        }
     }
 }

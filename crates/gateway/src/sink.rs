@@ -62,7 +62,7 @@ impl WebSocketSink {
         let seq = state.history.next();
         let frame = frames::received(outbound, seq, runtime.clock.now());
         let delivery_id = Arc::clone(&outbound.delivery_id);
-        state.history.keep(Remembered { seq, delivery_id, frame: frame.clone() }, &users.budget);
+        state.history.keep(Remembered { seq, delivery_id, at: now, frame: frame.clone() }, &users.budget);
         state.touch(now);
         let mut sent = InFlight {
             frame,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::history::{Budget, History, Recall};
+use crate::history::{After, Budget, History, Remembered};
 use crate::link::Link;
 
 /// All users of this instance.
@@ -26,8 +26,10 @@ struct All {
     connections: usize,
     /// Users that left, by when.
     left: BTreeSet<(Instant, Arc<str>)>,
-    /// The last frame's place of all users that were forgotten.
+    /// Behind the last frame of every user that was forgotten.
     base: u64,
+    /// When a user was forgotten before its time, because too many had left.
+    given_up: Option<Instant>,
     /// Users whose presence may have changed.
     dirty: HashSet<Arc<str>>,
 }
@@ -44,6 +46,8 @@ pub(crate) struct UserState {
     /// Upgrades under way.
     reserved: usize,
     pub(crate) history: History,
+    /// Whether a connection of the user ever was here.
+    is_known: bool,
     left_at: Option<Instant>,
     touched_at: Option<Instant>,
 }
@@ -69,8 +73,12 @@ pub(crate) struct Place {
 
 /// Connections of one user over all instances.
 const MAX_CONNECTIONS: usize = 10;
+/// Users that left who are remembered; of more, those that left first are forgotten before their time.
+const MAX_LEFT: usize = 100_000;
 /// How long a user that left is remembered.
 pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+/// It is forgotten a little later: whoever asks in time is answered though the question takes a while.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(310);
 
 // === impl Users ===
 
@@ -143,9 +151,37 @@ impl Users {
         users.iter().flat_map(|user| user.lock().links.clone()).collect()
     }
 
-    /// What a user was sent after this place.
-    pub(crate) fn recall(&self, name: &str, seq: u64) -> Recall {
-        self.get(name).map_or(Recall::Gone, |user| user.lock().history.after(seq))
+    /// What a user was sent after this place; `None` when some of it is gone, or nobody knows.
+    pub(crate) fn after(&self, name: &str, seq: u64) -> Option<After> {
+        self.get(name)?.lock().history.after(seq)
+    }
+
+    /// What a user was sent since then, which is not longer ago than [`REMEMBERED_FOR`]; `None` when some
+    /// of it is gone. Who is not known here was sent nothing, or left longer ago.
+    pub(crate) fn since(&self, name: &str, then: Instant) -> Option<Vec<Remembered>> {
+        let all = self.lock();
+        let user = all.users.get(name).cloned();
+        let given_up = all.given_up;
+        drop(all);
+        match user {
+            Some(user) => user.lock().history.since(then),
+            None if given_up.is_some_and(|at| at >= then) => None,
+            None => Some(Vec::new()),
+        }
+    }
+
+    /// Since when a user that is here may have been elsewhere.
+    pub(crate) fn first_gap(&self, name: &str) -> Option<Instant> {
+        let user = self.get(name)?;
+        let state = user.lock();
+        if state.links.is_empty() { None } else { state.history.first_gap() }
+    }
+
+    /// Nothing was sent to a user elsewhere in the gaps that began between these.
+    pub(crate) fn close_gaps(&self, name: &str, from: Instant, until: Instant) {
+        if let Some(user) = self.get(name) {
+            user.lock().history.close_gaps(from, until);
+        }
     }
 
     /// Changes when a user came or left.
@@ -178,7 +214,7 @@ impl Users {
     pub(crate) fn sweep(&self, now: Instant) {
         let mut all = self.lock();
         while let Some((at, name)) = all.left.first().cloned()
-            && now.saturating_duration_since(at) >= REMEMBERED_FOR
+            && now.saturating_duration_since(at) >= FORGOTTEN_AFTER
         {
             all.left.pop_first();
             all.forget(&name, &self.budget);
@@ -215,8 +251,11 @@ impl All {
     fn forget(&mut self, name: &str, budget: &Budget) {
         if let Some(user) = self.users.remove(name) {
             let mut state = user.lock();
-            // A place of an epoch never means two things: who comes anew begins behind all that was.
-            self.base = self.base.max(state.history.last());
+            // A place of an epoch never means two things: who comes anew begins behind all that was, and
+            // who comes back with a place of before is told that it is gone.
+            if state.is_known {
+                self.base = self.base.max(state.history.last() + 1);
+            }
             state.history.clear(budget);
         }
     }
@@ -249,6 +288,7 @@ impl Place {
         state.reserved = state.reserved.saturating_sub(1);
         let opened = open(state.history.last());
         state.links.push(Arc::clone(link));
+        state.is_known = true;
         drop(state);
         (self.is_joined, self.link) = (true, Some(Arc::clone(link)));
         self.tell();
@@ -264,25 +304,36 @@ impl Place {
     pub(crate) fn leave(&mut self, now: Instant) {
         let Some(link) = self.link.take() else { return };
         let mut all = self.users.lock();
-        self.user.lock().links.retain(|other| !Arc::ptr_eq(other, &link));
+        let mut state = self.user.lock();
+        state.links.retain(|other| !Arc::ptr_eq(other, &link));
+        if state.links.is_empty() {
+            state.history.left(now);
+        }
+        drop(state);
         self.left(&mut all, now);
         drop(all);
         self.tell();
     }
 
-    /// Remembers when a user's last connection left, or forgets one that was never sent anything.
+    /// Remembers when a user's last connection left, or forgets one that never had any.
     fn left(&self, all: &mut All, now: Instant) {
         let mut state = self.user.lock();
         if !state.links.is_empty() || state.reserved > 0 || state.left_at.is_some() {
             return;
         }
-        if state.history.last() == all.base {
+        if !state.is_known {
             drop(state);
             all.forget(&self.name, &self.users.budget);
         } else {
             state.left_at = Some(now);
             drop(state);
             all.left.insert((now, Arc::clone(&self.name)));
+            while all.left.len() > MAX_LEFT
+                && let Some((_, name)) = all.left.pop_first()
+            {
+                all.given_up = Some(now);
+                all.forget(&name, &self.users.budget);
+            }
         }
     }
 

@@ -17,13 +17,28 @@ pub enum Space {
     Budgets,
     /// Gateway tokens, by the hash of their secret.
     Tokens,
+    /// Which gateways served a user that has left them since.
+    Served,
+    /// What gateways ask each other.
+    Questions,
+    /// What they answer. Nobody watches these, which are large.
+    Answers,
 }
 
 // === impl Space ===
 
 impl Space {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Leases, Self::Presence, Self::Ledger, Self::Budgets, Self::Tokens];
+    pub const ALL: [Self; 8] = [
+        Self::Leases,
+        Self::Presence,
+        Self::Ledger,
+        Self::Budgets,
+        Self::Tokens,
+        Self::Served,
+        Self::Questions,
+        Self::Answers,
+    ];
 
     /// Its name, of lower-case letters.
     pub fn name(self) -> &'static str {
@@ -33,18 +48,23 @@ impl Space {
             Self::Ledger => "ledger",
             Self::Budgets => "budgets",
             Self::Tokens => "tokens",
+            Self::Served => "served",
+            Self::Questions => "questions",
+            Self::Answers => "answers",
         }
     }
 
     /// How long an entry is kept that is not written; `None` for ever.
     ///
     /// A delivery lives at most an hour after its deadline was set, and is looked up a little longer.
-    /// Presence is removed by its owner, or with its owner's lease.
+    /// Presence is removed by its owner, or with its owner's lease. Who served a user is asked about for
+    /// five minutes, and questions and answers are done with in a second.
     pub fn ttl(self) -> Option<Duration> {
         const MINUTE: Duration = Duration::from_secs(60);
         match self {
             Self::Leases | Self::Budgets => Some(10 * MINUTE),
             Self::Ledger => Some(180 * MINUTE),
+            Self::Served | Self::Questions | Self::Answers => Some(5 * MINUTE),
             Self::Presence | Self::Tokens => None,
         }
     }
@@ -55,8 +75,8 @@ impl Space {
     pub fn max_bytes(self) -> u64 {
         const MIB: u64 = 1024 * 1024;
         match self {
-            Self::Leases | Self::Budgets => 64 * MIB,
-            Self::Presence | Self::Tokens => 256 * MIB,
+            Self::Leases | Self::Budgets | Self::Questions => 64 * MIB,
+            Self::Presence | Self::Tokens | Self::Served | Self::Answers => 256 * MIB,
             Self::Ledger => 512 * MIB,
         }
     }

@@ -61,7 +61,6 @@ impl Served {
             accept,
             bus: Arc::clone(with.bus),
             parse_target,
-            histories: None,
             metrics: with.metrics.clone(),
         });
         let (state, runtime) = (Arc::clone(with.state), with.runtime.clone());

@@ -141,6 +141,50 @@ async fn a_user_connected_twice_here_and_once_there_gets_three_frames_and_one_se
 }
 
 #[tokio::test]
+async fn a_client_that_comes_back_elsewhere_is_sent_what_it_missed_while_those_live_who_have_it() {
+    let mut cluster = Cluster::new().await;
+    for name in ["a", "b", "c"] {
+        cluster.gateway(name).await;
+    }
+    let token = cluster.token("a", "ada").await;
+    let mut leaves = cluster.client("a", &token).await;
+    let (mut stays, mut elsewhere) = (cluster.client("a", &token).await, cluster.client("b", &token).await);
+    settle(&cluster, "ada", &mut [&mut leaves, &mut stays, &mut elsewhere]).await;
+    cluster.publisher.deliver("internal.egress.v1", "had", &to_user("ada", "had")).await;
+    let had = leaves.soon().await;
+    assert_eq!(had["payload"]["text"], "had");
+    let (epoch, seq) = (leaves.ready["payload"]["epoch"].clone(), had["metadata"]["seq"].clone());
+    assert_eq!((stays.text().await, elsewhere.text().await), ("had".into(), "had".into()));
+    drop(leaves);
+    let say = async |what: &str, n: usize| {
+        let id = id(what, n);
+        cluster.publisher.deliver("internal.egress.v1", &id, &to_user("ada", &id)).await;
+        id
+    };
+    let mut missed = Vec::new();
+    for n in 0..20 {
+        missed.push(say("to-both", n).await);
+    }
+    for text in &missed {
+        assert_eq!((stays.text().await, elsewhere.text().await), (text.clone(), text.clone()));
+    }
+    drop(stays);
+    // It may be said while the one that left is still counted, and then comes to both.
+    for n in 0..20 {
+        let text = say("to-one", n).await;
+        assert_eq!(elsewhere.text().await, text);
+        missed.push(text);
+    }
+    let mut back = cluster.client("c", &token).await;
+    assert_eq!(back.resume(&epoch, &seq).await, Some(missed), "each once, in order");
+    back.silent(Duration::from_millis(300)).await;
+    let at = now();
+    cluster.running.get_mut("b").unwrap().kill().await;
+    assert_eq!(back.resume(&epoch, &seq).await, None, "one of those who have it is gone");
+    assert!(now() - at < Duration::from_secs(3), "{:?}", now() - at);
+}
+
+#[tokio::test]
 async fn what_is_addressed_to_an_instance_that_is_gone_or_never_lived_is_taken_over_and_said() {
     let mut cluster = Cluster::new().await;
     for name in ["one", "two"] {

@@ -281,10 +281,10 @@ pub(super) async fn publish_rest(
 
 /// Acknowledges what came in and whose outcome is on record; gives where from. It needs no word of the bus:
 /// where it comes again, this engine knows that it ended, and whoever reads after it looks back first.
-fn acknowledge_known(inputs: Vec<(Input, Delivery)>) -> Vec<Input> {
-    let acknowledged = inputs.into_iter().map(|(input, delivery)| {
+fn acknowledge_known(inputs: Vec<(Slot, Delivery)>) -> Vec<Slot> {
+    let acknowledged = inputs.into_iter().map(|(slot, delivery)| {
         delivery.ack_unconfirmed();
-        input
+        slot
     });
     acknowledged.collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chatbus_connector::Verdict;
 use chatbus_delivery::Ended;
 use chatbus_event::{InstanceId, Topic};
-use chatbus_state::{Space, State as _};
+use chatbus_state::{Space, State as _, Trace};
 use serde_json::{Value, json};
 
 use crate::nodes::{Cluster, LEASE};
@@ -282,4 +282,7 @@ async fn what_a_dead_gateway_said_of_its_users_is_removed_once_it_is_known_to_be
     let left = b.state.list(Space::Presence, None).await.unwrap();
     assert_eq!(left.len(), 1);
     assert!(left[0].0.as_str().ends_with(".b"));
+    let traces = Trace::of(&*b.state, "alice").await.unwrap();
+    let instances: Vec<&str> = traces.iter().map(|trace| trace.instance.as_str()).collect();
+    assert_eq!(instances, ["a"], "that it served her is not forgotten with it");
 }

@@ -116,7 +116,6 @@ impl Fixture {
             accept: bus.clone(),
             bus: feeds.clone(),
             parse_target: target,
-            histories: None,
             metrics: metrics.clone(),
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,5 +6,6 @@ mod bots;
 mod delivery;
 mod fixture;
 mod hostile;
+mod resuming;
 mod sessions;
 mod sharing;

@@ -151,7 +151,23 @@ impl WsClient {
     pub(crate) async fn say(&mut self, id: &str, text: &str) {
         let frame =
             json!({ "type": "chat.message.send", "payload": { "text": text }, "metadata": { "id": id } });
+        self.send(&frame).await;
+    }
+
+    pub(crate) async fn send(&mut self, frame: &Value) {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    /// Asks for what came after a place; gives the texts, or none when it is not recovered.
+    pub(crate) async fn resume(&mut self, epoch: &Value, seq: &Value) -> Option<Vec<String>> {
+        self.send(&json!({ "type": "connection.resume", "payload": { "epoch": epoch, "seq": seq } })).await;
+        let resumed = self.soon().await;
+        assert_eq!(resumed["type"], "connection.resumed", "{resumed}");
+        let mut texts = Vec::new();
+        for _ in 0..resumed["payload"]["messages"].as_u64().unwrap() {
+            texts.push(self.text().await);
+        }
+        (resumed["payload"]["recovered"] == true).then_some(texts)
     }
 }
 
