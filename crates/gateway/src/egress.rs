@@ -8,7 +8,10 @@ use chatbus_event::{Attributes, EgressKind, Event, Family, MessageId, Timestamp,
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::codes::ErrorCode;
+use crate::frames::Recipient;
 use crate::publish::NAMESPACE;
+use crate::tokens::Token;
 
 /// Where a text is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +67,61 @@ pub(crate) struct Said {
     pub(crate) delivery_id: String,
 }
 
+/// Why something is not done.
+pub(crate) type Refused = (ErrorCode, String);
+
 /// An event that says more about where its answers go is not remembered.
 const MAX_ORIGIN_BYTES: usize = 8 * 1024;
+
+/// Where a bot's text may go, and how; `origin` finds the event that is answered, which the token covers.
+pub(crate) fn place(
+    token: &Token,
+    parse_target: TargetParser,
+    to: &Recipient,
+    kind: Option<EgressKind>,
+    origin: impl FnOnce(&str) -> Result<Arc<Origin>, Refused>,
+) -> Result<(Where, EgressKind), Refused> {
+    if !token.bot {
+        return Err((ErrorCode::UnsupportedType, "only bot tokens may send this".to_owned()));
+    }
+    let (place, own) = match to {
+        Recipient::To(text) => {
+            let target = parse_target(text).map_err(|why| (ErrorCode::BadRequest, format!("to: {why}")))?;
+            let is_named = |platform: &String| platform.eq_ignore_ascii_case(&target.destination);
+            let covers_platform = token.platforms.is_empty() || token.platforms.iter().any(is_named);
+            // A token for some channels is not for private texts either, but for answers.
+            let covers_channel = token.channels.is_empty() || target.channel.is_some();
+            if !covers_platform || !covers_channel || !token.allows_channel(target.channel.as_deref()) {
+                return Err((ErrorCode::Forbidden, "the token does not cover this target".to_owned()));
+            }
+            let kind = target.kind;
+            (Where::To(target), kind)
+        }
+        Recipient::ReplyTo(id) => {
+            let origin = origin(id)?;
+            let Some(kind) = origin.kind else {
+                let why = "replyTo: the event's egress.type is unknown, so it cannot be answered";
+                return Err((ErrorCode::BadRequest, why.to_owned()));
+            };
+            (Where::Reply(origin), kind)
+        }
+    };
+    match kind {
+        Some(EgressKind::Chat) if own == EgressKind::Dm => {
+            Err((ErrorCode::BadRequest, "type: what is private is not said in public".to_owned()))
+        }
+        kind => Ok((place, kind.unwrap_or(own))),
+    }
+}
 
 // === impl Origin ===
 
 impl Origin {
+    /// Whether this is the event's id, or that of its message.
+    pub(crate) fn is_named(&self, id: &str) -> bool {
+        self.ids.iter().flatten().any(|of| of == id)
+    }
+
     /// What to remember of an event; nothing when it cannot be answered.
     pub(crate) fn of(event: &Event) -> Option<Self> {
         let egress = event.egress();

@@ -11,7 +11,7 @@ use crate::codes::ErrorCode;
 
 mod bot;
 
-pub(crate) use bot::{Durable, Feed, Filter, Recipient, event, outcome, subscribed};
+pub(crate) use bot::{Durable, Feed, Filter, Recipient, event, outcome, read_egress, subscribed};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,6 +38,8 @@
 //! * What the token or the filter does not cover is not sent, an event without a channel to a token with
 //!   channels included. Outcomes name neither platform nor channel: only tokens without limits hear them.
 //! * A bot that leaves so much unread for 20 s that events have to wait is a slow consumer.
+//! * `POST /api/v1/send` does what `egress.send` does ([`with_sends`]); there `replyTo` is one of the last 1,000
+//!   events that the token covers.
 //! * `bus_unavailable` that says `no subscription to TOPIC`: subscribe again.
 //!
 //! # Error codes of `chat.error`
@@ -85,6 +87,7 @@ mod outcomes;
 mod presence;
 mod publish;
 mod recall;
+mod send;
 mod server;
 mod session;
 mod sink;
@@ -95,5 +98,6 @@ mod users;
 
 pub use egress::{Target, TargetParser};
 pub use presence::{Lives, PresenceValue};
+pub use send::with_sends;
 pub use server::{Gateway, GatewayConfig, GatewayParts, routes};
 pub use sink::{PLATFORM, WebSocketSink};

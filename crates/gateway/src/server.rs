@@ -35,6 +35,7 @@ use crate::outcomes::Outcomes;
 use crate::presence::{Lives, Presence, elsewhere};
 use crate::publish::Maker;
 use crate::recall::{Answering, Recaller};
+use crate::send::Limiter;
 use crate::session::{Identity, Moment};
 use crate::sink::WebSocketSink;
 use crate::tokens::{Held, TokenBook, TokenError};
@@ -54,6 +55,8 @@ pub struct GatewayConfig {
     pub shape: Shape,
     /// `EGRESS_DEADLINE_MS`: how long an outcome may take.
     pub egress_deadline: Duration,
+    /// `DEDUPE_WINDOW_MS`: how long the bus knows a repeat.
+    pub dedupe_window: Duration,
     /// Connections this instance takes; more are answered 503.
     pub max_connections: usize,
 }
@@ -98,8 +101,10 @@ pub(crate) struct Shared {
     pub(crate) parse_target: TargetParser,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) egress_deadline: Duration,
+    pub(crate) dedupe_window: Duration,
+    pub(crate) sends: Limiter,
     pub(crate) metrics: Metrics,
-    book: TokenBook,
+    pub(crate) book: TokenBook,
     state: Arc<dyn State>,
     presence: Mirror,
     lives: Lives,
@@ -189,12 +194,18 @@ impl Gateway {
                 parse_target,
                 outcomes: Arc::default(),
                 egress_deadline: config.egress_deadline,
+                dedupe_window: config.dedupe_window,
+                sends: Limiter::new(),
                 metrics,
                 state,
                 presence,
                 lives,
             }),
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// What the delivery engine says through.
@@ -305,7 +316,7 @@ impl Gateway {
     async fn admit(&self, parts: &Parts, on_upgrade: Option<OnUpgrade>) -> Result<Response, Refusal> {
         let asked = Asked::read(parts)?;
         let shared = &self.shared;
-        if shared.is_draining.load(Ordering::SeqCst) {
+        if shared.is_draining() {
             return Err(Refusal::DRAINING);
         }
         let token = shared.book.find_held(asked.secret).await.map_err(|error| match error {
@@ -394,6 +405,10 @@ fn into_tcp(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
 // === impl Shared ===
 
 impl Shared {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn now(&self) -> Moment {
         Moment { mono: self.runtime.clock.instant(), wall: self.runtime.clock.now() }
     }

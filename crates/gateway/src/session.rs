@@ -4,7 +4,7 @@
 //! [`Output::Close`] it says nothing more.
 
 mod bot;
-mod limits;
+pub(crate) mod limits;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -139,10 +139,10 @@ struct Waiting {
 }
 
 /// Messages a connection may send in [`WITHIN`].
-const SENDS: usize = 20;
+pub(crate) const SENDS: usize = 20;
 /// Other frames it may send in it: pings, resumes, mistakes.
 const OTHERS: u16 = 100;
-const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 /// So many `rate_limited` in [`STRIKES_WITHIN`] close the connection.
 const STRIKES: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_secs(60);

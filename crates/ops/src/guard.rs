@@ -30,10 +30,9 @@ impl AdminGuard {
     /// # Errors
     /// A sentence for the 403.
     pub fn may_read(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<(), &'static str> {
-        let bearer =
-            headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        let bearer = bearer(headers);
         match (&self.token_hash, bearer) {
-            (Some(expected), Some(token)) if *expected == sha256_hex(token.as_bytes()) => Ok(()),
+            (Some(_), Some(_)) if self.is_token(headers) => Ok(()),
             (Some(_), Some(_)) => Err("the admin token is wrong"),
             _ if is_local(peer.ip(), headers) => Ok(()),
             (Some(_), None) => Err("send Authorization: Bearer with CHATBUS_ADMIN_TOKEN"),
@@ -41,6 +40,14 @@ impl AdminGuard {
                 Err("this answers the machine itself only; set CHATBUS_ADMIN_TOKEN to use it from elsewhere")
             }
         }
+    }
+
+    /// Whether this request comes with the administrator's token, from wherever.
+    pub fn is_token(&self, headers: &HeaderMap) -> bool {
+        self.token_hash
+            .as_ref()
+            .zip(bearer(headers))
+            .is_some_and(|(expected, token)| *expected == sha256_hex(token.as_bytes()))
     }
 
     /// Whether this request may change something: as reading, and it says that it means to, which a
@@ -63,6 +70,10 @@ impl std::fmt::Debug for AdminGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AdminGuard {{ token: {} }}", self.token_hash.is_some())
     }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "))
 }
 
 fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
@@ -141,6 +152,10 @@ mod tests {
         assert!(!ask(REMOTE, &[("host", "bus.example")]));
         assert!(!ask(LOCAL, &[("host", "localhost"), ("authorization", "Bearer u")]));
         assert!(ask(LOCAL, &[("host", "localhost")]));
+        let is_token = |pairs: &[(&'static str, &str)]| guard.is_token(&headers(pairs));
+        assert!(is_token(&[("authorization", "Bearer t")]));
+        assert!(!is_token(&[("authorization", "Bearer u")]) && !is_token(&[("host", "localhost")]));
+        assert!(!AdminGuard::new(None).is_token(&headers(&[("authorization", "Bearer t")])));
     }
 
     #[test]

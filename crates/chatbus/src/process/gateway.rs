@@ -51,6 +51,7 @@ impl Served {
                 history_bytes: with.core.gateway_history_bytes,
                 shape: with.core.shape,
                 egress_deadline: with.core.egress_deadline,
+                dedupe_window: with.core.dedupe_window,
                 max_connections: MAX_CONNECTIONS,
             },
             runtime: with.runtime.clone(),

@@ -103,9 +103,11 @@ pub(super) async fn serve(
     runtime: Runtime,
 ) {
     let stop = runtime.stop.clone();
+    let guard = ops.guard.clone();
     let mut router = chatbus_ops::router_with(ops, admin);
     if let Some(gateway) = gateway {
-        router = router.merge(chatbus_gateway::routes(gateway));
+        router = router.merge(chatbus_gateway::routes(Arc::clone(&gateway)));
+        router = chatbus_gateway::with_sends(router, gateway, move |headers| guard.is_token(headers));
     }
     chatbus_ops::serve(listener, router, HttpLimits::default(), &runtime, stop).await;
 }

@@ -185,6 +185,41 @@ async fn a_client_that_comes_back_elsewhere_is_sent_what_it_missed_while_those_l
 }
 
 #[tokio::test]
+async fn a_bot_sends_over_http_once_for_a_key_whichever_instance_it_asks() {
+    let mut cluster = Cluster::new().await;
+    cluster.gateway("a").await;
+    cluster.gateway("b").await;
+    let token = cluster.token("a", "ada").await;
+    let mut ada = cluster.client("a", &token).await;
+    settle(&cluster, "ada", &mut [&mut ada]).await;
+    let made = cluster.running["a"].http.post(format!("{}/api/v1/tokens", cluster.url("a")));
+    let made = made.header("x-chatbus", "1").json(&json!({ "bot": "echo" })).send().await.unwrap();
+    let made: Value = made.json().await.unwrap();
+    let bot = made["token"].as_str().unwrap();
+    let send = async |at: &str, query: &str, key: &str| {
+        let request = cluster.running[at].http.post(format!("{}/api/v1/send{query}", cluster.url(at)));
+        let body = json!({ "to": "websocket:ada", "text": format!("for {key}") });
+        let answer =
+            request.bearer_auth(bot).header("idempotency-key", key).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, first) = send("a", "?wait=outcome", "one").await;
+    assert_eq!((status, &first["outcome"]), (200, &json!({ "status": "SENT" })), "{first}");
+    assert_eq!(ada.text().await, "for one");
+    for at in ["b", "a"] {
+        assert_eq!(send(at, "?wait=outcome", "one").await, (200, first.clone()));
+    }
+    let (status, second) = send("b", "", "two").await;
+    assert_eq!((status, &second["outcome"]), (202, &Value::Null));
+    assert_eq!(ada.text().await, "for two", "the first came once");
+    ada.silent(Duration::from_millis(300)).await;
+    // Without its token nobody but the administrator sends.
+    let request = cluster.running["a"].http.post(format!("{}/api/v1/send", cluster.url("a")));
+    let answer = request.bearer_auth("0".repeat(64)).json(&json!({})).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 401);
+}
+
+#[tokio::test]
 async fn what_is_addressed_to_an_instance_that_is_gone_or_never_lived_is_taken_over_and_said() {
     let mut cluster = Cluster::new().await;
     for name in ["one", "two"] {

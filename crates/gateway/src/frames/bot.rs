@@ -132,7 +132,7 @@ pub(super) fn read_ack(payload: Option<&Raw>, id: Option<String>) -> Result<Requ
     }
 }
 
-pub(super) fn read_egress(payload: Option<&Raw>, id: Option<String>) -> Result<Request, Problem> {
+pub(crate) fn read_egress(payload: Option<&Raw>, id: Option<String>) -> Result<Request, Problem> {
     let Some(payload) = payload.filter(|payload| payload.is_object()) else {
         return bad(id, "payload is missing or not an object");
     };
@@ -148,7 +148,10 @@ pub(super) fn read_egress(payload: Option<&Raw>, id: Option<String>) -> Result<R
         _ => None,
     };
     let Some(to) = to else {
-        return bad(id, "payload has to have one of to and replyTo, a string of 1 to 512 bytes");
+        return bad(
+            id,
+            "payload.to or payload.replyTo has to be there, not both, a string of 1 to 512 bytes",
+        );
     };
     let Some(text) = text.as_ref().and_then(Raw::as_str).filter(|text| !text.trim().is_empty()) else {
         return bad(id, "payload.text is missing, blank or not a string");

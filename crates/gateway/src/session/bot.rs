@@ -9,7 +9,7 @@ use chatbus_event::{EgressKind, Event};
 
 use super::{ACK_WITHIN, Moment, Output, Session, Waiting, error};
 use crate::codes::{Closing, ErrorCode};
-use crate::egress::{Origin, Saying, Where};
+use crate::egress::{self, Origin, Refused, Saying, Where};
 use crate::feed::IN_FLIGHT;
 use crate::frames::{self, Durable, Feed, Filter, Recipient};
 
@@ -35,9 +35,6 @@ struct Subscribed {
     /// Until when it may begin; `None` when it has.
     begins_until: Option<Instant>,
 }
-
-/// Why something is not done.
-pub(super) type Refused = (ErrorCode, String);
 
 /// An event that is not acknowledged within this comes again, under a new cursor.
 pub(super) const EVENT_ACK_WITHIN: Duration = Duration::from_secs(60);
@@ -166,44 +163,15 @@ impl Session {
 
     /// Where a text may go, and how.
     fn place(&self, to: &Recipient, kind: Option<EgressKind>) -> Result<(Where, EgressKind), Refused> {
-        let token = &self.terms.token;
-        if !token.bot {
-            return Err((ErrorCode::UnsupportedType, "only bot tokens may send this".to_owned()));
-        }
-        let (place, own) = match to {
-            Recipient::To(text) => {
-                let target = (self.terms.parse_target)(text).map_err(|why| (ErrorCode::BadRequest, why))?;
-                let is_named = |platform: &String| platform.eq_ignore_ascii_case(&target.destination);
-                let covers_platform = token.platforms.is_empty() || token.platforms.iter().any(is_named);
-                // A token for some channels is not for private texts either, but for answers.
-                let covers_channel = token.channels.is_empty() || target.channel.is_some();
-                if !covers_platform || !covers_channel || !token.allows_channel(target.channel.as_deref()) {
-                    return Err((ErrorCode::Forbidden, "the token does not cover this target".to_owned()));
-                }
-                let kind = target.kind;
-                (Where::To(target), kind)
-            }
-            Recipient::ReplyTo(id) => {
-                let subscriptions = self.bot.iter().flat_map(|bot| &bot.subscriptions);
-                let mut origins = subscriptions.flat_map(|subscribed| subscribed.origins.iter().rev());
-                let is_it = |origin: &&Arc<Origin>| origin.ids.iter().flatten().any(|of| of == id);
-                let Some(origin) = origins.find(is_it) else {
-                    let why = "replyTo is none of the last 256 events of this connection's subscriptions";
-                    return Err((ErrorCode::BadRequest, why.to_owned()));
-                };
-                let Some(kind) = origin.kind else {
-                    let why = "the event's egress.type is unknown, so it cannot be answered";
-                    return Err((ErrorCode::BadRequest, why.to_owned()));
-                };
-                (Where::Reply(Arc::clone(origin)), kind)
-            }
+        let origin = |id: &str| {
+            let subscriptions = self.bot.iter().flat_map(|bot| &bot.subscriptions);
+            let mut origins = subscriptions.flat_map(|subscribed| subscribed.origins.iter().rev());
+            origins.find(|origin| origin.is_named(id)).map(Arc::clone).ok_or_else(|| {
+                let why = "replyTo is none of the last 256 events of this connection's subscriptions";
+                (ErrorCode::BadRequest, why.to_owned())
+            })
         };
-        match kind {
-            Some(EgressKind::Chat) if own == EgressKind::Dm => {
-                Err((ErrorCode::BadRequest, "what is private is not said in public".to_owned()))
-            }
-            kind => Ok((place, kind.unwrap_or(own))),
-        }
+        egress::place(&self.terms.token, self.terms.parse_target, to, kind, origin)
     }
 
     /// The bus answered for what was to be said.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// At most `MOST` in any stretch of time. Holds memory only once it is used.
 #[derive(Debug, Default)]
-pub(super) struct Window<const MOST: usize>(VecDeque<Instant>);
+pub(crate) struct Window<const MOST: usize>(VecDeque<Instant>);
 
 /// At most so many in each stretch of time, the stretches following each other: a bound on nonsense
 /// that costs no memory.
@@ -18,12 +18,12 @@ pub(super) struct Count {
 // === impl Window ===
 
 impl<const MOST: usize> Window<MOST> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(VecDeque::new())
     }
 
     /// Whether one more may happen now; if so, it did.
-    pub(super) fn take(&mut self, within: Duration, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, within: Duration, now: Instant) -> bool {
         if self.is_full(within, now) {
             return false;
         }
@@ -32,9 +32,14 @@ impl<const MOST: usize> Window<MOST> {
     }
 
     /// Whether `MOST` happened in the time before now.
-    pub(super) fn is_full(&mut self, within: Duration, now: Instant) -> bool {
+    pub(crate) fn is_full(&mut self, within: Duration, now: Instant) -> bool {
         while self.0.pop_front_if(|at| now.saturating_duration_since(*at) >= within).is_some() {}
         self.0.len() >= MOST
+    }
+
+    /// Whether nothing happened in the time before now.
+    pub(crate) fn is_idle(&self, within: Duration, now: Instant) -> bool {
+        self.0.back().is_none_or(|at| now.saturating_duration_since(*at) >= within)
     }
 }
 

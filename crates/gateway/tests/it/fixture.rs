@@ -9,7 +9,7 @@ use chatbus_bus::{EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::{About, Accept, Accepted, Audience, Inbound, Outbound, Sink};
 use chatbus_event::{EgressKind, InstanceId, Shape};
 use chatbus_gateway::tokens::{self, NewToken, Token};
-use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, Target, routes};
+use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, Target, routes, with_sends};
 use chatbus_ops::{HttpLimits, serve};
 use chatbus_runtime::{CancellationToken, Fence, Runtime};
 use chatbus_state::{MemoryState, MemoryStateStore, Mirror, Space};
@@ -106,6 +106,7 @@ impl Fixture {
                 history_bytes,
                 shape: Shape::Flat,
                 egress_deadline: Duration::from_secs(60),
+                dedupe_window: Duration::from_secs(120),
                 max_connections: 10_000,
             },
             runtime: runtime.clone(),
@@ -120,7 +121,8 @@ impl Fixture {
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (process, router) = (runtime.clone(), routes(gateway.clone()));
+        let router = with_sends(routes(gateway.clone()), gateway.clone(), |_| false);
+        let process = runtime.clone();
         runtime.spawn("test.http", async move {
             let limits = HttpLimits { head_within: Duration::from_millis(500), ..HttpLimits::default() };
             serve(listener, router, limits, &process, process.stop.clone()).await;

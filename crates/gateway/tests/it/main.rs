@@ -7,5 +7,6 @@ mod delivery;
 mod fixture;
 mod hostile;
 mod resuming;
+mod sends;
 mod sessions;
 mod sharing;
