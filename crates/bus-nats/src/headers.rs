@@ -62,8 +62,13 @@ pub(crate) fn read(block: &[u8]) -> Headers<'_> {
 }
 
 fn read_text(text: &str) -> (Attributes, Option<&str>) {
-    let mut attributes = Attributes::with_room(12, text.len());
+    // One copy of the whole block costs less than one of each value.
+    let mut attributes = Attributes::over(text.to_owned(), 14);
     let mut msg_id = None;
+    let place = |part: &str| {
+        let start = part.as_ptr().addr() - text.as_ptr().addr();
+        start..start + part.len()
+    };
     // The first line is the version, and a status if the server has one to tell.
     let (_, mut rest) = cut_line(text);
     while let Some(behind) = rest {
@@ -72,7 +77,7 @@ fn read_text(text: &str) -> (Attributes, Option<&str>) {
         let Some(colon) = memchr(b':', line.as_bytes()) else { continue };
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         if !is_servers_own(name) {
-            attributes.set_named(name, value);
+            attributes.set_within(place(name), place(value));
         } else if name.eq_ignore_ascii_case(MSG_ID) {
             msg_id = Some(value);
         }

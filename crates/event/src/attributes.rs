@@ -1,6 +1,7 @@
 //! The attributes of a bus message: small named texts beside the body.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::words::{HIGH, below, equal};
 
@@ -103,6 +104,27 @@ impl Attributes {
         Self { entries: Vec::with_capacity(n), values: String::with_capacity(values) }
     }
 
+    /// No attributes, with room for `n` whose names and values stand in this text: see
+    /// [`Attributes::set_within`].
+    pub fn over(text: String, n: usize) -> Self {
+        Self { entries: Vec::with_capacity(n), values: text }
+    }
+
+    /// The same as [`Attributes::set_named`] for a name and value that stand in the text that these were made
+    /// over: what needs no cleaning is not copied. Places that the text does not have set nothing.
+    pub fn set_within(&mut self, name: Range<usize>, value: Range<usize>) {
+        let (Some(name), Some(text)) = (self.values.get(name), self.values.get(value.clone())) else {
+            return;
+        };
+        match names::known(name) {
+            Some(known) if is_plain(text) => self.put_place(Cow::Borrowed(known), value.start, value.end),
+            _ => {
+                let (name, text) = (name.to_owned(), text.to_owned());
+                self.set_named(&name, &text);
+            }
+        }
+    }
+
     /// Sets `name` to `value`, replacing what stood there. Control characters are dropped from the
     /// value and it is trimmed; an empty name, one with anything but printable ASCII, or one with a
     /// colon is ignored, since no driver could carry it.
@@ -126,6 +148,10 @@ impl Attributes {
         let start = self.values.len();
         self.values.push_str(&clean(value));
         let end = self.values.len();
+        self.put_place(name, start, end);
+    }
+
+    fn put_place(&mut self, name: Cow<'static, str>, start: usize, end: usize) {
         match self.entries.iter_mut().find(|entry| same(&entry.name, &name)) {
             // What stood there stays behind in the text: replacing is rare, and the text is short-lived.
             Some(entry) => (entry.start, entry.end) = (start, end),
@@ -250,6 +276,22 @@ mod tests {
             let expected = text.bytes().all(|b| matches!(b, 0x20..=0x7e))
                 && !text.starts_with(' ') && !text.ends_with(' ');
             prop_assert_eq!(is_plain(&text), expected);
+        }
+
+        #[test]
+        fn what_stands_in_a_text_is_set_as_if_it_were_given(
+            pairs in proptest::collection::vec(("[a-z ]{0,4}|channel|CHANNEL|hops|type", "[ -~\u{0}ü]{0,12}"), 0..6),
+        ) {
+            let text: String = pairs.iter().flat_map(|(name, value)| [name.as_str(), value]).collect();
+            let (mut within, mut given) = (Attributes::over(text, 2), Attributes::new());
+            let mut at = 0;
+            for (name, value) in &pairs {
+                let (middle, end) = (at + name.len(), at + name.len() + value.len());
+                within.set_within(at..middle, middle..end);
+                given.set_named(name, value);
+                at = end;
+            }
+            prop_assert_eq!(within, given);
         }
 
         #[test]

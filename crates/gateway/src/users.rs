@@ -22,7 +22,7 @@ pub(crate) struct Users {
 
 #[derive(Debug, Default)]
 struct All {
-    users: HashMap<Arc<str>, Arc<User>>,
+    users: HashMap<Arc<str>, Arc<User>, foldhash::quality::RandomState>,
     connections: usize,
     /// Users that left, by when.
     left: BTreeSet<(Instant, Arc<str>)>,
