@@ -68,7 +68,7 @@ async fn tokens_outlive_the_process_where_the_state_is_on_disk_and_not_where_it_
 }
 
 #[tokio::test]
-async fn the_state_of_nats_can_be_asked_for_by_its_name() {
+async fn the_state_can_be_asked_for_by_its_name_on_nats() {
     let nats = NatsServer::start().await;
     let (one, other) =
         (Chatbus::new().with("EGRESS_INSTANCE_ID", "a"), Chatbus::new().with("EGRESS_INSTANCE_ID", "b"));
