@@ -34,6 +34,9 @@ enum Task {
         /// Only the test of this name
         #[arg(long)]
         only: Option<String>,
+        /// In the form that CI runs, to see that it works; docs/soak.md stays as it is
+        #[arg(long)]
+        short: bool,
     },
     /// Run the egress engine through simulated faults
     Sim {
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Layers => layers::run(),
         Task::Docs { check } => docs::run(check),
-        Task::Soak { only } => soak::run(only.as_deref()),
+        Task::Soak { only, short } => soak::run(only.as_deref(), short),
         Task::Sim { seeds, from } => sim::run(seeds, from),
         Task::Coverage => coverage::run(),
     };

@@ -1,12 +1,14 @@
 //! The fault tests of the binary with the numbers that are promised, one after the other, and their
 //! transcript in docs/. CI runs the short form of the same tests.
 //!
-//! What each did it prints itself; here it is only run, timed and written down. A test that is run
-//! alone replaces its own section and leaves the others as they are.
+//! What each did it prints itself, as it does it; here it is only run, timed and written down. A test
+//! that is run alone replaces its own section and leaves the others as they are.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -68,8 +70,9 @@ const SOAKS: [Soak; 8] = [
     },
 ];
 
-/// Runs them all, or the one of this name. Gives whether all passed.
-pub(crate) fn run(only: Option<&str>) -> Result<bool> {
+/// Runs them all, or the one of this name; with `short` in the form of CI, of which nothing is written
+/// down. Gives whether all passed.
+pub(crate) fn run(only: Option<&str>, short: bool) -> Result<bool> {
     let root = workspace::root();
     let chosen: Vec<&Soak> = SOAKS.iter().filter(|soak| only.is_none_or(|name| name == soak.name)).collect();
     if chosen.is_empty() {
@@ -79,37 +82,50 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     let mut sections = sections(&fs::read_to_string(&path).unwrap_or_default());
     let mut passed = true;
     for soak in chosen {
-        passed &= one(soak, &mut sections)?;
+        let (section, ran) = one(soak, short)?;
+        passed &= ran;
+        if short {
+            continue;
+        }
+        sections.insert(soak.name.to_owned(), section);
         // Written after each: a run that is stopped keeps what it has.
         fs::write(&path, document(&sections)).with_context(|| path.display().to_string())?;
     }
     Ok(passed)
 }
 
+/// Runs one, and shows what it prints when it prints it. Gives its section, and whether it passed.
 #[expect(clippy::print_stdout, reason = "a command of the developers' terminal")]
 #[expect(clippy::disallowed_methods, reason = "says how long a test took")]
-fn one(soak: &Soak, sections: &mut BTreeMap<String, String>) -> Result<bool> {
+fn one(soak: &Soak, short: bool) -> Result<(String, bool)> {
     println!("{}: {}", soak.name, soak.promise);
     let started = Instant::now();
-    let output = workspace::cargo()
-        .args(["test", "--quiet", "-p", "chatbus", "--test", "it", "--", "--exact", "--nocapture", soak.test])
-        .env("CHATBUS_SOAK", "1")
-        .output()
-        .context("cargo cannot be run")?;
+    // The whole workspace, as all tests are run: another selection of packages resolves other features,
+    // and builds half of the dependencies again.
+    let mut test = workspace::cargo();
+    test.args(["test", "--quiet", "--workspace", "--test", "it", "--", "--exact", "--nocapture", soak.test]);
+    if !short {
+        test.env("CHATBUS_SOAK", "1");
+    }
+    // What it says when it fails is on the standard error, which is ours.
+    let mut running = test.stdout(Stdio::piped()).spawn().context("cargo cannot be run")?;
+    let (mut said, mut ran) = (Vec::new(), false);
+    for line in BufReader::new(running.stdout.take().context("cargo has no output")?).lines() {
+        let line = line.context("what cargo says cannot be read")?;
+        // A name that no test has any more must not pass for a test that passed.
+        ran |= line.starts_with("test result: ok. 1 passed");
+        if !is_noise(&line) {
+            println!("{line}");
+            said.push(line);
+        }
+    }
+    ran &= running.wait().context("cargo did not end")?.success();
     let seconds = started.elapsed().as_secs();
-    let text = String::from_utf8_lossy(&output.stdout);
-    // A name that no test has any more must not pass for a test that passed.
-    let ran = text.contains("test result: ok. 1 passed");
-    let said: Vec<&str> = text.lines().filter(|line| !is_noise(line)).collect();
     let mut section = format!("{}\n\n```text\n{}\n```\n\n", soak.promise, said.join("\n").trim());
     let verdict = if ran { "passed" } else { "FAILED" };
     writeln!(section, "{verdict} in {seconds} s.")?;
-    if !ran {
-        println!("{}{}", text, String::from_utf8_lossy(&output.stderr));
-    }
-    println!("{}\n{verdict} in {seconds} s\n", said.join("\n").trim());
-    sections.insert(soak.name.to_owned(), section);
-    Ok(ran)
+    println!("{verdict} in {seconds} s\n");
+    Ok((section, ran))
 }
 
 /// What the test harness says of itself.

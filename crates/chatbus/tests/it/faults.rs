@@ -142,6 +142,9 @@ async fn publish(publisher: &Publisher, ids: &[String], every: Duration, bursts:
     for (at, burst) in ids.chunks(BURST).enumerate() {
         tick.tick().await;
         bursts.send_replace(at);
+        if (at * BURST).is_multiple_of(ids.len() / 5) {
+            println!("{}: {} of {} are published", millis(), at * BURST, ids.len());
+        }
         let all = burst.iter().enumerate().map(async |(n, id)| {
             let (topic, event) = event(at * BURST + n);
             publisher.deliver(&topic, id, &event).await;

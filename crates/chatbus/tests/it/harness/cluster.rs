@@ -1,6 +1,6 @@
 //! Several instances on one nats-server, with a sandbox whose connections are told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chatbus_testkit::NatsServer;
@@ -95,11 +95,12 @@ impl Cluster {
 
     /// The outcomes of these deliveries, once all are there.
     pub(crate) async fn outcomes(&self, ids: &[String]) -> BTreeMap<String, Value> {
+        let wanted: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         let of = |records: &[Value]| {
             let mut found = BTreeMap::<String, Value>::new();
             for record in records {
                 let id = record["event"]["deliveryId"].as_str().unwrap().to_owned();
-                if ids.contains(&id) {
+                if wanted.contains(&*id) {
                     let before = found.insert(id, record["event"].clone());
                     assert!(before.is_none(), "a second outcome: {before:?} and {record}");
                 }
