@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
 use crate::codes::{Closing, ErrorCode};
+use crate::groups;
 use crate::history::Mark;
 use crate::link::{Link, Order, Written};
 use crate::outcomes::Wait;
@@ -314,9 +315,19 @@ impl Connection {
                 taps.open(&self.shared, &self.token, feed, filter, &durable);
             }
             Output::Unsubscribe { feed } => {
-                if let Some(taps) = &mut self.taps {
-                    taps.close(feed);
-                }
+                drop(self.taps.as_mut().and_then(|taps| taps.close(feed)));
+            }
+            Output::Forget { number, feed, durable, ends } => {
+                let tap = self.taps.as_mut().filter(|_| ends).and_then(|taps| taps.close(feed));
+                let (shared, token) = (Arc::clone(&self.shared), Arc::clone(&self.token));
+                self.answers.push_back(Box::pin(async move {
+                    // A member that is still there would have the group back.
+                    if let Some(tap) = tap {
+                        tap.ended().await;
+                    }
+                    let forgotten = groups::forget(&*shared.bus, &token.id, feed, &durable).await;
+                    Input::Forgotten { number, feed, forgotten: forgotten.map_err(|error| error.to_string()) }
+                }));
             }
             Output::Settle { feed, cursor, acked } => {
                 if let Some(taps) = &mut self.taps {

@@ -20,15 +20,18 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use crate::codes::ErrorCode;
 use crate::coverage::Coverage;
+use crate::egress::Refused;
 use crate::frames::Durable;
+use crate::groups::{self, MAX_PLACES};
 
 /// What a subscription tells its connection. The end of it all is the end of the channel.
 pub(crate) enum Told {
     /// Events come.
     Open,
-    /// It cannot be.
-    Failed(String),
+    /// It cannot be; why.
+    Failed(Refused),
     /// An event.
     Event(Held),
 }
@@ -86,7 +89,7 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn subscribe(runtime: &Runtime, bus: Arc<dyn Bus>, coverage: Coverage, durable: &Durable) -> Tap {
     let (tell, told) = mpsc::channel(1);
     let (settle, settled) = mpsc::channel(IN_FLIGHT);
-    let group = group_of(&coverage.token.id, durable);
+    let group = groups::group_of(&coverage.token.id, durable);
     let since = runtime.clock.now();
     let pump = Pump { bus, coverage, told: tell, settled };
     runtime.spawn("gateway.subscription", pump.run(group, since));
@@ -97,15 +100,6 @@ pub(crate) fn subscribe(runtime: &Runtime, bus: Arc<dyn Bus>, coverage: Coverage
 pub(crate) fn follow(bus: Arc<dyn Bus>, topics: ScanTopics, since: Timestamp) -> BoxStream<'static, Record> {
     let follower = Follower { bus, topics, records: None, last: None, since };
     stream::unfold(follower, Follower::next).boxed()
-}
-
-/// The group of a durable subscription: of the token's own, whatever the connection and the instance.
-fn group_of(token: &str, durable: &Durable) -> Option<String> {
-    match durable {
-        Durable::No => None,
-        Durable::Yes => Some(format!("bot-{token}")),
-        Durable::Named(name) => Some(format!("bot-{token}-{name}")),
-    }
 }
 
 // === impl Held ===
@@ -133,12 +127,19 @@ impl Tap {
         // There is room for all that can be in hand; where it fails the task is gone, and it comes again.
         let _ = self.settled.try_send((held, acked));
     }
+
+    /// Ends the subscription, and waits until it has let go of the bus.
+    pub(crate) async fn ended(self) {
+        let Self { mut told, settled } = self;
+        drop(settled);
+        while told.recv().await.is_some() {}
+    }
 }
 
 // === impl Pump ===
 
 impl Pump {
-    async fn run(mut self, group: Option<String>, since: Timestamp) {
+    async fn run(mut self, group: Option<Result<Group, BusError>>, since: Timestamp) {
         let opening = tokio::time::timeout(OPEN_WITHIN, self.open(group, since));
         let opened = tokio::select! {
             opened = opening => opened,
@@ -146,8 +147,11 @@ impl Pump {
         };
         let mut source = match opened {
             Ok(Ok(source)) => source,
-            Ok(Err(error)) => return self.failed(error.to_string()).await,
-            Err(_) => return self.failed("the bus did not answer in time".to_owned()).await,
+            Ok(Err(why)) => return self.failed(why).await,
+            Err(_) => {
+                let why = "the bus did not answer in time".to_owned();
+                return self.failed((ErrorCode::BusUnavailable, why)).await;
+            }
         };
         if self.told.send(Told::Open).await.is_err() {
             return;
@@ -158,24 +162,34 @@ impl Pump {
         drop(source);
     }
 
-    async fn failed(self, why: String) {
+    async fn failed(self, why: Refused) {
         let _ = self.told.send(Told::Failed(why)).await;
     }
 
-    async fn open(&self, group: Option<String>, since: Timestamp) -> Result<Source, BusError> {
+    async fn open(
+        &self,
+        group: Option<Result<Group, BusError>>,
+        since: Timestamp,
+    ) -> Result<Source, Refused> {
+        let away = |error: BusError| (ErrorCode::BusUnavailable, error.to_string());
         let topic = self.coverage.feed.topic();
         let Some(group) = group else {
             let topics = ScanTopics::One(topic);
             let mut follower =
                 Follower { bus: Arc::clone(&self.bus), topics, records: None, last: None, since };
-            follower.records = Some(follower.scan(ScanFrom::New).await?);
+            follower.records = Some(follower.scan(ScanFrom::New).await.map_err(away)?);
             let records = stream::unfold(follower, Follower::next).boxed();
             return Ok(Source::Following { records, again: VecDeque::new() });
         };
-        let group = Group::parse(&group)
-            .map_err(|error| BusError::new(chatbus_bus::BusErrorKind::Misconfigured, error.to_string()))?;
+        let group = group.map_err(away)?;
+        if !groups::has_room(&*self.bus, &self.coverage.token.id, &topic, &group).await.map_err(away)? {
+            let why = format!(
+                "the token has {MAX_PLACES} durable subscriptions; give one up with unsubscribe and its name"
+            );
+            return Err((ErrorCode::Refused, why));
+        }
         let subscription = Subscription::new(topic, group).max_in_flight(IN_FLIGHT);
-        Ok(Source::Group(self.bus.subscribe(subscription).await?))
+        Ok(Source::Group(self.bus.subscribe(subscription).await.map_err(away)?))
     }
 
     /// Until the connection is gone, or the bus.

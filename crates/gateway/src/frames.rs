@@ -11,7 +11,9 @@ use crate::codes::ErrorCode;
 
 mod bot;
 
-pub(crate) use bot::{Durable, Feed, Filter, Recipient, event, outcome, read_egress, subscribed};
+pub(crate) use bot::{
+    Durable, Feed, Filter, Recipient, event, outcome, read_egress, subscribed, unsubscribed,
+};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) enum Request {
     Ping { id: Option<String> },
     /// `subscribe`
     Subscribe { id: Option<String>, feed: Feed, filter: Filter, durable: Durable },
+    /// `unsubscribe`
+    Unsubscribe { id: Option<String>, feed: Feed, durable: Durable },
     /// `egress.send`
     Egress { id: Option<String>, to: Recipient, kind: Option<EgressKind>, text: String },
     /// `event.ack`
@@ -70,6 +74,7 @@ impl Request {
             "connection.resume" => read_resume(payload.as_ref(), id),
             "ping" => Ok(Self::Ping { id }),
             "subscribe" => bot::read_subscribe(payload.as_ref(), id),
+            "unsubscribe" => bot::read_unsubscribe(payload.as_ref(), id),
             "egress.send" => bot::read_egress(payload.as_ref(), id),
             "event.ack" => bot::read_ack(payload.as_ref(), id),
             other => {

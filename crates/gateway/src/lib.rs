@@ -22,7 +22,8 @@
 //! | server, it has begun | `{"type":"subscribed","payload":{"topic","durable"},"metadata":{"id"?,"timestamp"}}` |
 //! | server | `{"type":"event","payload":{the event},"metadata":{"cursor","topic"}}` |
 //! | client | `{"type":"event.ack","payload":{"cursor"}}`, of that one event; nothing answers it |
-//!
+//! | client | `{"type":"unsubscribe","payload":{"topic","durable":NAME\|true?},"metadata":{"id"?}}` |
+//! | server | `{"type":"unsubscribed","payload":{"topic","durable"},"metadata":{"id"?,"timestamp"}}` |
 //! | client | `{"type":"egress.send","payload":{"to":TARGET\|"replyTo":ID,"text","type"?},"metadata":{"id"?}}`, answered by `chat.ack` |
 //! | server, later | `{"type":"egress.outcome","payload":{"id"?,"correlationId","deliveryId","status","error"?},"metadata":{"timestamp"}}` |
 //!
@@ -33,6 +34,10 @@
 //!   instance, or the connection is gone: subscribe to `outcomes` to hear them all.
 //! * A connection has one subscription to a topic. `NAME` is 1 to 32 of `A-Z a-z 0-9 _ -`, and belongs to
 //!   the token: connections of one token share its events among them.
+//! * A token has 16 places, of all topics and names; one more is `refused`. `unsubscribe` without `durable` ends
+//!   the connection's subscription and keeps its place; with it the place is given up for good, wherever it
+//!   is. So are those of a token that was revoked or has expired, and those whose oldest event has waited for
+//!   23 hours while nobody held any: the bus keeps events for 24.
 //! * 256 events of a subscription are in flight. What is not acknowledged in 60 s comes again under
 //!   another cursor; what a connection leaves behind comes again to the next one, with `durable`.
 //! * What the token or the filter does not cover is not sent, an event without a channel to a token with
@@ -81,6 +86,7 @@ mod egress;
 mod fate;
 mod feed;
 mod frames;
+mod groups;
 mod history;
 mod link;
 mod outcomes;

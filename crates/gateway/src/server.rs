@@ -30,6 +30,7 @@ use tracing::{debug, info};
 
 use crate::connection::Connection;
 use crate::egress::TargetParser;
+use crate::groups;
 use crate::link::{Link, Order};
 use crate::outcomes::Outcomes;
 use crate::presence::{Lives, Presence, elsewhere};
@@ -120,6 +121,9 @@ const REVOKE_EVERY: Duration = Duration::from_millis(50);
 /// How long clients may take to leave when the instance stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How long after a token changed, and how often anyway, bots' groups are looked at.
+const TIDY_AFTER: Duration = Duration::from_secs(2);
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// `/ws/v1`. Serve it where upgraded sockets are plain TCP streams: `chatbus_ops::serve` does.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
@@ -251,6 +255,7 @@ impl Gateway {
                 () = drain.cancelled() => {}
                 () = self.watch_tokens() => {}
                 () = self.sweep() => {}
+                () = self.tidy_groups() => {}
             }
             self.drain().await;
             finish.cancel();
@@ -287,6 +292,21 @@ impl Gateway {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.shared.users.sweep(self.shared.runtime.clock.instant());
+        }
+    }
+
+    /// Removes what bots left on the bus whose tokens are no more, or who do not come back.
+    async fn tidy_groups(&self) {
+        let Shared { book, bus, state, runtime, .. } = &*self.shared;
+        let mut changes = book.changes();
+        loop {
+            groups::tidy(&**bus, &**state, &*runtime.clock).await;
+            // Sockets are closed before their groups go: a member would have its group back.
+            let changed = async {
+                let _ = changes.changed().await;
+                tokio::time::sleep(TIDY_AFTER).await;
+            };
+            let _ = tokio::time::timeout(TIDY_EVERY, changed).await;
         }
     }
 

@@ -17,7 +17,7 @@ use chatbus_event::Timestamp;
 use uuid::Uuid;
 
 use crate::codes::{Closing, ErrorCode};
-use crate::egress::{Saying, TargetParser};
+use crate::egress::{Refused, Saying, TargetParser};
 use crate::frames::{self, Durable, Feed, Filter, Problem, Request};
 use crate::tokens::Token;
 use bot::Bot;
@@ -46,13 +46,15 @@ pub(crate) enum Input {
     /// What became of a publication.
     Answered { number: u32, correlation_id: Uuid, accepted: Accepted },
     /// What became of a saying.
-    Said { number: u32, correlation_id: String, delivery_id: String, taken: Result<(), (ErrorCode, String)> },
+    Said { number: u32, correlation_id: String, delivery_id: String, taken: Result<(), Refused> },
     /// What the histories hold after the place asked for, in order; `None` when something is gone.
     Recalled(Option<Vec<Bytes>>),
     /// A subscription has begun.
     Subscribed { feed: Feed },
     /// A subscription did not begin, or is over; why.
-    Unsubscribed { feed: Feed, why: String },
+    Unsubscribed { feed: Feed, why: Refused },
+    /// What became of a place that was to be forgotten.
+    Forgotten { number: u32, feed: Feed, forgotten: Result<(), String> },
     /// An event of a subscription, to be known by this cursor. Cursors grow.
     Event { feed: Feed, cursor: u64, body: Bytes },
     /// Whether there is no room for events because the client does not read.
@@ -86,6 +88,9 @@ pub(crate) enum Output {
     Subscribe { feed: Feed, filter: Filter, durable: Durable },
     /// Listen no more.
     Unsubscribe { feed: Feed },
+    /// Forget this place, when the subscription to it has ended where it `ends`; the answer comes with its
+    /// number.
+    Forget { number: u32, feed: Feed, durable: Durable, ends: bool },
     /// The event with this cursor is done with, or is to come again.
     Settle { feed: Feed, cursor: u64, acked: bool },
     /// Send a ping.
@@ -204,6 +209,9 @@ impl Session {
             Input::Recalled(frames) => self.recalled(frames, now, out),
             Input::Subscribed { feed } => self.subscribed(feed, now, out),
             Input::Unsubscribed { feed, why } => self.unsubscribed(feed, &why, now, out),
+            Input::Forgotten { number, feed, forgotten } => {
+                self.forgotten(number, feed, forgotten, now, out);
+            }
             Input::Event { feed, cursor, body } => {
                 self.event(feed, cursor, &body, now, out);
             }
@@ -268,6 +276,7 @@ impl Session {
             Ok(Request::Subscribe { id, feed, filter, durable }) => {
                 self.subscribe(id, (feed, filter, durable), now, out);
             }
+            Ok(Request::Unsubscribe { id, feed, durable }) => self.unsubscribe(id, feed, durable, now, out),
             Ok(Request::Egress { id, to, kind, text }) => self.say(id, &to, kind, text, now, out),
             Ok(Request::EventAck { id, .. }) if !self.terms.token.bot => {
                 error(ErrorCode::UnsupportedType, "only bot tokens get events", id.as_deref(), now, out);
@@ -366,6 +375,7 @@ impl Request {
         | Self::Resume { id, .. }
         | Self::Ping { id }
         | Self::Subscribe { id, .. }
+        | Self::Unsubscribe { id, .. }
         | Self::Egress { id, .. }
         | Self::EventAck { id, .. }) = self;
         id.as_deref()

@@ -186,6 +186,52 @@ async fn a_user_says_something_and_is_answered_until_revoked_on_the_embedded_bus
     says_hears_and_is_revoked(World::embedded().await).await;
 }
 
+/// A bot's place on the bus goes with its token, and before that when the bot gives it up.
+async fn leaves_no_group_behind(world: World) {
+    let made = world.chatbus.run(&["token", "create", "--bot", "echo", "--json"]).await;
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let bot = Token { secret: text("token"), id: text("id") };
+    let groups = async || {
+        let (_, bus) = world.running.get("/_debug/bus").await.ok_or("no answer")?;
+        let all = bus["groups"].as_array().unwrap().clone();
+        let of_bot = |group: &Value| group["group"].as_str().unwrap().strip_prefix("bot-").map(str::to_owned);
+        Ok::<Vec<String>, String>(all.iter().filter_map(of_bot).collect())
+    };
+    let until = async |wanted: &[String]| {
+        eventually("the bus has these groups", SHORT, async || {
+            let groups = groups().await?;
+            if groups == wanted { Ok(()) } else { Err(format!("{groups:?}")) }
+        })
+        .await;
+    };
+    let mut client = world.connect(&bot).await;
+    let named = |kind: &str, durable: &str| json!({ "type": kind, "payload": { "topic": "ingress", "durable": durable } });
+    client.send(&named("subscribe", "main")).await;
+    assert_eq!(client.soon().await["type"], "subscribed");
+    until(&[format!("{}-main", bot.id)]).await;
+    client.send(&named("unsubscribe", "main")).await;
+    assert_eq!(client.soon().await["type"], "unsubscribed");
+    until(&[]).await;
+    client.send(&named("subscribe", "again")).await;
+    assert_eq!(client.soon().await["type"], "subscribed");
+    until(&[format!("{}-again", bot.id)]).await;
+    let revoked = world.chatbus.run(&["token", "revoke", &bot.id]).await;
+    assert_eq!(revoked.code, Some(0), "{}{}", revoked.out, revoked.err);
+    assert_eq!(client.ended().await, Closed::Code(4401));
+    until(&[]).await;
+}
+
+#[tokio::test]
+async fn a_bot_leaves_no_group_behind_on_nats() {
+    leaves_no_group_behind(World::on_nats().await).await;
+}
+
+#[tokio::test]
+async fn a_bot_leaves_no_group_behind_on_the_embedded_bus() {
+    leaves_no_group_behind(World::embedded().await).await;
+}
+
 /// Away for ten seconds, and then back; and one who does not come back.
 async fn is_waited_for(world: World) {
     let (ada, texts) = (world.token("ada").await, ["one", "two", "three", "four", "five"]);

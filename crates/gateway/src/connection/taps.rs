@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::codes::ErrorCode;
 use crate::coverage::Coverage;
 use crate::feed::{self, Held, Tap, Told};
 use crate::frames::{Durable, Feed, Filter};
@@ -38,9 +39,11 @@ impl Taps {
         self.taps.push((feed, feed::subscribe(&shared.runtime, Arc::clone(&shared.bus), coverage, durable)));
     }
 
-    pub(super) fn close(&mut self, feed: Feed) {
-        self.taps.retain(|(of, _)| *of != feed);
+    /// Ends a subscription by dropping what this gives.
+    pub(super) fn close(&mut self, feed: Feed) -> Option<Tap> {
         self.held.retain(|_, (of, _)| *of != feed);
+        let at = self.taps.iter().position(|(of, _)| *of == feed)?;
+        Some(self.taps.swap_remove(at).1)
     }
 
     pub(super) fn settle(&mut self, feed: Feed, cursor: u64, acked: bool) {
@@ -58,7 +61,10 @@ impl Taps {
             take(match told {
                 Some(Told::Open) => Input::Subscribed { feed },
                 Some(Told::Failed(why)) => Input::Unsubscribed { feed, why },
-                None => Input::Unsubscribed { feed, why: "the bus ended it".to_owned() },
+                None => {
+                    let why = (ErrorCode::BusUnavailable, "the bus ended it".to_owned());
+                    Input::Unsubscribed { feed, why }
+                }
                 Some(Told::Event(held)) => {
                     self.last_cursor += 1;
                     let (cursor, body) = (self.last_cursor, held.body().clone());

@@ -93,6 +93,16 @@ pub(super) fn read_subscribe(payload: Option<&Raw>, id: Option<String>) -> Resul
     Ok(Request::Subscribe { id, feed, filter, durable })
 }
 
+pub(super) fn read_unsubscribe(payload: Option<&Raw>, id: Option<String>) -> Result<Request, Problem> {
+    match read_subscribe(payload, id)? {
+        Request::Subscribe { id, filter, .. } if filter != Filter::default() => {
+            bad(id, "payload.filter is for subscribe only")
+        }
+        Request::Subscribe { id, feed, durable, .. } => Ok(Request::Unsubscribe { id, feed, durable }),
+        other => Ok(other),
+    }
+}
+
 fn read_filter(raw: Option<&Raw>) -> Result<Filter, ()> {
     let Some(raw) = raw.filter(|raw| !raw.is_null()) else { return Ok(Filter::default()) };
     let members = raw.as_object().ok_or(())?;
@@ -187,7 +197,16 @@ pub(crate) fn outcome(id: Option<&str>, delivery_id: &str, finalize: &Raw, now: 
 
 /// `subscribed`.
 pub(crate) fn subscribed(feed: Feed, durable: bool, id: Option<&str>, now: Timestamp) -> Bytes {
-    let mut f = Frame::new("subscribed");
+    of_feed("subscribed", feed, durable, id, now)
+}
+
+/// `unsubscribed`.
+pub(crate) fn unsubscribed(feed: Feed, durable: bool, id: Option<&str>, now: Timestamp) -> Bytes {
+    of_feed("unsubscribed", feed, durable, id, now)
+}
+
+fn of_feed(kind: &'static str, feed: Feed, durable: bool, id: Option<&str>, now: Timestamp) -> Bytes {
+    let mut f = Frame::new(kind);
     f.text("topic", feed.as_str()).raw("durable", if durable { b"true" } else { b"false" });
     f.metadata();
     if let Some(id) = id.filter(|id| id.len() <= MAX_ID_BYTES) {

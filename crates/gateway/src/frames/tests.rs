@@ -61,7 +61,7 @@ fn every_mistake_has_its_code() {
         (&deep, "bad_frame"),
         (r#"{"type":""}"#, "unsupported_type"),
         (r#"{"type":"chat.ack"}"#, "unsupported_type"),
-        (r#"{"type":"unsubscribe","payload":{"topic":"ingress"}}"#, "unsupported_type"),
+        (r#"{"type":"unsubscribed","payload":{"topic":"ingress"}}"#, "unsupported_type"),
         (r#"{"type":"chat.message.send"}"#, "bad_request"),
         (r#"{"type":"chat.message.send","payload":[]}"#, "bad_request"),
         (r#"{"type":"chat.message.send","payload":{}}"#, "bad_request"),

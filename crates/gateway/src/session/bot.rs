@@ -29,7 +29,7 @@ pub(super) struct Bot {
 struct Subscribed {
     feed: Feed,
     id: Option<String>,
-    is_durable: bool,
+    durable: Durable,
     /// The last [`IN_FLIGHT`] events, for who answers them.
     origins: VecDeque<Arc<Origin>>,
     /// Until when it may begin; `None` when it has.
@@ -74,7 +74,7 @@ impl Session {
         bot.subscriptions.push(Subscribed {
             feed,
             id,
-            is_durable: durable != Durable::No,
+            durable: durable.clone(),
             origins: VecDeque::new(),
             begins_until: Some(now.mono + ACK_WITHIN),
         });
@@ -86,21 +86,80 @@ impl Session {
         let Some(subscribed) = self.subscription(feed) else { return };
         subscribed.begins_until = None;
         let id = subscribed.id.take();
-        let frame = frames::subscribed(feed, subscribed.is_durable, id.as_deref(), now.wall);
+        let is_durable = subscribed.durable != Durable::No;
+        let frame = frames::subscribed(feed, is_durable, id.as_deref(), now.wall);
         out.push(Output::Send(frame));
     }
 
     /// The subscription is over: it did not begin, or the bus has closed.
-    pub(super) fn unsubscribed(&mut self, feed: Feed, why: &str, now: Moment, out: &mut Vec<Output>) {
-        let Some(bot) = &mut self.bot else { return };
-        let Some(at) = bot.subscriptions.iter().position(|subscribed| subscribed.feed == feed) else {
-            return;
-        };
-        let Subscribed { id, .. } = bot.subscriptions.swap_remove(at);
-        bot.unacked.retain(|_, (of, _)| *of != feed);
+    pub(super) fn unsubscribed(
+        &mut self,
+        feed: Feed,
+        (code, why): &Refused,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(Subscribed { id, .. }) = self.end(feed) else { return };
         let message = format!("no subscription to {}: {why}", feed.as_str());
-        error(ErrorCode::BusUnavailable, &message, id.as_deref(), now, out);
+        error(*code, &message, id.as_deref(), now, out);
         out.push(Output::Unsubscribe { feed });
+    }
+
+    /// The client wants no more events, or to be forgotten.
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: Option<String>,
+        feed: Feed,
+        durable: Durable,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.terms.token.bot {
+            let why = "only bot tokens may unsubscribe";
+            return error(ErrorCode::UnsupportedType, why, id.as_deref(), now, out);
+        }
+        let here = self.subscription(feed).map(|subscribed| subscribed.durable.clone());
+        if durable != Durable::No {
+            // What this connection listens to otherwise goes on.
+            let ends = here.as_ref() == Some(&durable);
+            if ends {
+                self.end(feed);
+            }
+            let number = self.await_answer(id, now);
+            return out.push(Output::Forget { number, feed, durable, ends });
+        }
+        if here.is_none() {
+            let why = "this connection has no subscription to this topic";
+            return error(ErrorCode::BadRequest, why, id.as_deref(), now, out);
+        }
+        self.end(feed);
+        out.push(Output::Unsubscribe { feed });
+        out.push(Output::Send(frames::unsubscribed(feed, false, id.as_deref(), now.wall)));
+    }
+
+    /// A place was forgotten, or was not.
+    pub(super) fn forgotten(
+        &mut self,
+        number: u32,
+        feed: Feed,
+        forgotten: Result<(), String>,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.number == number) else { return };
+        let Some(Waiting { id, .. }) = self.waiting.remove(at) else { return };
+        match forgotten {
+            Ok(()) => out.push(Output::Send(frames::unsubscribed(feed, true, id.as_deref(), now.wall))),
+            Err(why) => error(ErrorCode::BusUnavailable, &why, id.as_deref(), now, out),
+        }
+    }
+
+    /// Takes a subscription out, with what is not acknowledged of it.
+    fn end(&mut self, feed: Feed) -> Option<Subscribed> {
+        let bot = self.bot.as_mut()?;
+        let at = bot.subscriptions.iter().position(|subscribed| subscribed.feed == feed)?;
+        bot.unacked.retain(|_, (of, _)| *of != feed);
+        Some(bot.subscriptions.swap_remove(at))
     }
 
     /// An event is to be sent under this cursor.
@@ -209,7 +268,8 @@ impl Session {
         }
         let late = bot.subscriptions.iter().find(|s| s.begins_until.is_some_and(|until| until <= now.mono));
         if let Some(feed) = late.map(|subscribed| subscribed.feed) {
-            self.unsubscribed(feed, "the bus did not answer in time", now, out);
+            let why = (ErrorCode::BusUnavailable, "the bus did not answer in time".to_owned());
+            self.unsubscribed(feed, &why, now, out);
         }
     }
 

@@ -122,6 +122,9 @@ fn word(output: &Output) -> String {
             format!("subscribe {} {channel} {durable:?}", feed.as_str())
         }
         Output::Unsubscribe { feed } => format!("unsubscribe {}", feed.as_str()),
+        Output::Forget { number, feed, durable, ends } => {
+            format!("forget {number} {} {durable:?} {ends}", feed.as_str())
+        }
         Output::Settle { feed, cursor, acked } => format!("settle {} {cursor} {acked}", feed.as_str()),
         Output::Ping => "ping".to_owned(),
         Output::Close { closing, reason } => format!("close {} {reason}", closing.code()),

@@ -184,6 +184,81 @@ async fn who_is_no_bot_does_not_subscribe_and_a_bus_that_is_away_is_said() {
     client.works().await;
 }
 
+async fn unsubscribe(client: &mut Client, durable: Value) -> Value {
+    client.send(json!({"type": "unsubscribe", "payload": {"topic": "ingress", "durable": durable}})).await;
+    client.next().await
+}
+
+/// The groups there are.
+async fn groups(fixture: &Fixture) -> Vec<String> {
+    let lag = fixture.feeds.lag().await.unwrap();
+    lag.iter().map(|lag| lag.group.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_token_has_sixteen_places_and_gives_them_up_by_name() {
+    let fixture = Fixture::new().await;
+    let (secret, token) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    for n in 0..16 {
+        subscribe(&mut client, json!(format!("n{n}")), Value::Null).await;
+        assert_eq!(unsubscribe(&mut client, Value::Null).await["type"], "unsubscribed");
+    }
+    assert_eq!(groups(&fixture).await.len(), 16, "unsubscribed, but not forgotten");
+    let more = json!({"type": "subscribe", "payload": {"topic": "ingress", "durable": "more"}});
+    client.send(more.clone()).await;
+    let refused = client.next().await;
+    assert_eq!(refused["payload"]["code"], "refused", "{refused}");
+    assert!(refused["payload"]["message"].as_str().unwrap().contains("16"), "{refused}");
+    // What it has it may go on with, and what it gives up makes room; what it was in hand of as well.
+    subscribe(&mut client, json!("n3"), Value::Null).await;
+    publish(&fixture, "a", "#x", "hi").await;
+    event(&mut client).await;
+    let forgotten = unsubscribe(&mut client, json!("n3")).await;
+    assert_eq!(
+        (&forgotten["type"], &forgotten["payload"]["durable"]),
+        (&json!("unsubscribed"), &json!(true))
+    );
+    assert!(!groups(&fixture).await.contains(&format!("bot-{}-n3", token.id)));
+    client.send(more).await;
+    assert_eq!(client.next().await["type"], "subscribed");
+    assert_eq!(groups(&fixture).await.len(), 16);
+    assert_eq!(unsubscribe(&mut client, json!("never was")).await["payload"]["code"], "bad_request");
+    assert_eq!(unsubscribe(&mut client, json!("never-was")).await["type"], "unsubscribed");
+}
+
+#[tokio::test]
+async fn the_groups_of_a_token_that_is_revoked_go_and_others_stay() {
+    let fixture = Fixture::new().await;
+    let (secret, token) = fixture.token_with(new_bot()).await;
+    let (stays, other) = fixture.token_with(new_bot()).await;
+    let (mut client, _) = fixture.connect(&secret).await;
+    let (mut another, _) = fixture.connect(&stays).await;
+    subscribe(&mut client, json!(true), Value::Null).await;
+    subscribe(&mut another, json!("n"), Value::Null).await;
+    let third = chatbus_bus::Group::parse("bot-of-a-third-party").unwrap();
+    let declared = chatbus_bus::Subscription::new(Topic::ingress(), third);
+    fixture.feeds.declare(&[declared]).await.unwrap();
+    assert_eq!(groups(&fixture).await.len(), 3);
+    chatbus_gateway::tokens::revoke(&*fixture.state, &token.id).await.unwrap();
+    assert_eq!(client.closed().await.0, 4401);
+    let gone = async {
+        while groups(&fixture).await.contains(&format!("bot-{}", token.id)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("its group goes");
+    // Longer than a member would take to have it back.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::resume();
+    let mut left = groups(&fixture).await;
+    left.sort();
+    assert_eq!(left, ["bot-of-a-third-party".to_owned(), format!("bot-{}-n", other.id)]);
+    publish(&fixture, "a", "#x", "hi").await;
+    assert_eq!(event(&mut another).await.0, "a");
+}
+
 /// What is on the generic and one instance's egress topics.
 async fn sayings(fixture: &Fixture) -> Vec<Record> {
     let mut found = Vec::new();

@@ -57,7 +57,7 @@ fn a_topic_is_subscribed_to_once_and_again_when_that_failed() {
     assert_eq!(rig.text(&subscribe("ingress", "")), ["subscribe ingress - No"]);
     assert_eq!(rig.text(&subscribe("ingress", "")), ["bad_request s"]);
     let feed = Feed::Ingress;
-    let said = rig.on(Input::Unsubscribed { feed, why: "away".to_owned() });
+    let said = rig.on(Input::Unsubscribed { feed, why: (ErrorCode::BusUnavailable, "away".to_owned()) });
     assert_eq!(said, ["bus_unavailable s", "unsubscribe ingress"]);
     assert_eq!(rig.text(&subscribe("ingress", "")), ["subscribe ingress - No"]);
     assert_eq!(rig.on(Input::Subscribed { feed }), ["subscribed"]);
@@ -197,4 +197,35 @@ fn a_saying_is_acknowledged_once_the_bus_has_it_and_counts_as_a_message() {
     let refused = Err((ErrorCode::Refused, "too large".to_owned()));
     assert_eq!(rig.on(said(1, refused)), ["refused e"]);
     assert_eq!(rig.run(10), vec!["10: bus_unavailable e"; 18]);
+}
+
+#[test]
+fn who_unsubscribes_hears_no_more_and_with_a_name_is_forgotten() {
+    let unsubscribe = |rest: &str| subscribe("ingress", rest).replace("subscribe", "unsubscribe");
+    let mut rig = Rig::new(token());
+    assert_eq!(rig.text(&unsubscribe("")), ["unsupported_type s"]);
+    let mut rig = bot();
+    assert_eq!(rig.text(&unsubscribe("")), ["bad_request s"], "there is none");
+    assert_eq!(rig.text(&unsubscribe(r#","filter":{"type":"x"}"#)), ["bad_request s"]);
+    for (durable, said) in [
+        ("", ["unsubscribe ingress", "unsubscribed"].as_slice()),
+        (r#","durable":"n""#, &[r#"forget 0 ingress Named("n") true"#]),
+    ] {
+        rig.text(&subscribe("ingress", durable));
+        rig.on(Input::Subscribed { feed: Feed::Ingress });
+        rig.event(1);
+        assert_eq!(rig.text(&unsubscribe(durable)), said);
+        assert_eq!(rig.text(&ack(1)), [""; 0], "it was given back");
+        rig.event(2);
+    }
+    assert_eq!(
+        rig.on(Input::Forgotten { number: 0, feed: Feed::Ingress, forgotten: Ok(()) }),
+        ["unsubscribed"]
+    );
+    // A place of another name, while this one is listened to.
+    rig.text(&subscribe("ingress", r#","durable":true"#));
+    assert_eq!(rig.text(&unsubscribe(r#","durable":"other""#)), [r#"forget 1 ingress Named("other") false"#]);
+    let forgotten = Err("away".to_owned());
+    assert_eq!(rig.on(Input::Forgotten { number: 1, feed: Feed::Ingress, forgotten }), ["bus_unavailable s"]);
+    assert_eq!(rig.text(&subscribe("ingress", "")), ["bad_request s"], "it goes on");
 }
