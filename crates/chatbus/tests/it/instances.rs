@@ -7,7 +7,7 @@ use futures::future::join_all;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, LONG, Relay, SHORT, WsClient, chat_event, eventually, now};
+use crate::harness::{Closed, Cluster, LONG, Relay, SHORT, WsClient, chat_event, eventually, now};
 
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(15);
@@ -138,6 +138,15 @@ async fn a_user_connected_twice_here_and_once_there_gets_three_frames_and_one_se
     for client in &mut clients {
         client.silent(Duration::from_millis(300)).await;
     }
+    // Revoked at one instance, it is over at each of them.
+    let url = format!("{}/api/v1/tokens/{token}", cluster.url("b"));
+    let revoked = cluster.running["b"].http.delete(url).header("x-chatbus", "1").send().await.unwrap();
+    let at = now();
+    assert_eq!(revoked.status().as_u16(), 200);
+    for client in &mut clients {
+        assert_eq!(client.ended().await, Closed::Code(4401));
+    }
+    assert!(now() - at < Duration::from_secs(2), "at once: {:?}", now() - at);
 }
 
 #[tokio::test]
