@@ -195,7 +195,9 @@ impl Takeover {
             since = since.min(outcomes::since(&*self.bus, topic, &self.config, now).await?);
         }
         let (owners, ours) = (group(OWNERS)?, group(OURS)?);
-        self.bus.delete_group(&estate.topic, &owners).await?;
+        for topic in estate.topics() {
+            self.bus.delete_group(topic, &owners).await?;
+        }
         let taken = if messages == 0 {
             Ok(0)
         } else {
@@ -207,7 +209,9 @@ impl Takeover {
         };
         // Another's by now, if this one does not take over any more.
         if self.is_ours() {
-            self.bus.delete_group(&estate.topic, &ours).await?;
+            for topic in estate.topics() {
+                self.bus.delete_group(topic, &ours).await?;
+            }
         }
         taken
     }
@@ -234,7 +238,9 @@ impl Takeover {
                 }
                 let topic = estate.topic_of(place);
                 if let Some(record) = self.bus.fetch(topic, place.seq).await? {
-                    self.take_record(record, known).await;
+                    if !self.take_record(record, known).await {
+                        continue;
+                    }
                     // Not removed it is taken again, and goes on under the same id.
                     self.bus.remove(topic, place.seq).await?;
                     taken += 1;
@@ -248,18 +254,19 @@ impl Takeover {
         }
     }
 
-    async fn take_record(&self, record: Record, known: &mut Known) {
+    /// Gives whether it was taken: a lane record that is not ours stays.
+    async fn take_record(&self, record: Record, known: &mut Known) -> bool {
         let event = Event::decode(&record.message.body).ok();
         if record.topic.family() == Family::Lane {
-            if let Some(ticket) = Ticket::of_lane(&record) {
-                let record = Record { topic: ticket.origin.clone(), ..record };
-                self.take_event(&ticket, &record, event.as_ref(), known).await;
-            }
-            return;
+            let Some(ticket) = Ticket::of_lane(&record) else { return false };
+            let record = Record { topic: ticket.origin.clone(), ..record };
+            self.take_event(&ticket, &record, event.as_ref(), known).await;
+            return true;
         }
         let now = self.runtime.clock.now();
         let ticket = Ticket::of(delivery_id(&record), &record, event.as_ref(), &self.config, now);
         self.take_event(&ticket, &record, event.as_ref(), known).await;
+        true
     }
 
     /// Sees to it that an event goes on, or that how it ended is on record.

@@ -9,7 +9,7 @@ use chatbus_bus::{Bus, BusError, Record, Scan, ScanFrom, ScanTopics, Waiting};
 use chatbus_event::{Family, Topic};
 
 use crate::role::Role;
-use crate::ticket::Order;
+use crate::ticket::{Order, Ticket};
 
 /// The topics of one owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,11 @@ impl Left {
     /// `None` for a lane record that is not ours: it stays.
     fn of(record: &Record) -> Option<Self> {
         let is_lane = record.topic.family() == Family::Lane;
-        let (order, place) =
-            if is_lane { (Order::of_lane(record)?, Place::Lane) } else { (Order::of(record), Place::Topic) };
+        let (order, place) = if is_lane {
+            (Ticket::of_lane(record)?.order, Place::Lane)
+        } else {
+            (Order::of(record), Place::Topic)
+        };
         Some(Self { order, place, seq: record.seq })
     }
 }
