@@ -27,10 +27,17 @@ use settings::Environment;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The executor reads this itself.
+const WORKERS_SETTING: &str = "TOKIO_WORKER_THREADS";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::of_process();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if environment.get(WORKERS_SETTING).is_none() {
+        builder.worker_threads(workers());
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit_code(Err(Failure::Runtime(error.into()))),
     };
@@ -38,6 +45,12 @@ fn main() -> ExitCode {
     // A blocking call that hangs must not keep a process that is done.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     exit_code(outcome)
+}
+
+/// One fewer than there are cores: what the bus's writer or server and the kernel do for each event wants one
+/// too. On two cores a second worker costs more for being woken than it carries (docs/performance.md).
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 async fn run(cli: Cli, environment: &Environment) -> Outcome {
