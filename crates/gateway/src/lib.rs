@@ -35,8 +35,8 @@
 //! * A connection has one subscription to a topic. `NAME` is 1 to 32 of `A-Z a-z 0-9 _ -`, and belongs to
 //!   the token: connections of one token share its events among them.
 //! * A token has 16 places, of all topics and names; one more is `refused`. `unsubscribe` without `durable` ends
-//!   the connection's subscription and keeps its place; with it the place is given up for good, wherever it
-//!   is. So are those of a token that was revoked or has expired, and those whose oldest event has waited for
+//!   the connection's subscription and keeps its place; with it the place is given up for good, unless another
+//!   connection of the token still listens there. So are those of a token that was revoked or has expired, and those whose oldest event has waited for
 //!   23 hours while nobody held any: the bus keeps events for 24.
 //! * 256 events of a subscription are in flight. What is not acknowledged in 60 s comes again under
 //!   another cursor; what a connection leaves behind comes again to the next one, with `durable`.

@@ -232,8 +232,8 @@ impl Gateway {
         })
     }
 
-    /// Keeps presence, tokens and histories, and answers other gateways, until `drain` is cancelled; then sends every client to
-    /// another instance, and returns when they have left, or did not in 3 s.
+    /// Keeps presence, tokens and histories, and answers other gateways, until `drain` is cancelled; then
+    /// sends every client to another instance, and returns when they have left, or did not in 3 s.
     pub async fn run(&self, drain: CancellationToken) {
         let Shared { users, state, identity, recaller, runtime, .. } = &*self.shared;
         let presence = Presence {

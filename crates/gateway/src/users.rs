@@ -358,3 +358,72 @@ impl Drop for Place {
         self.users.changed.send_modify(|version| *version = version.wrapping_add(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chatbus_event::Clock as _;
+    use chatbus_runtime::SystemClock;
+    use chatbus_state::Key;
+    use tokio::net::{TcpListener, TcpStream};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A connection that is nobody's yet.
+    async fn link() -> Arc<Link> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        Arc::new(Link::new(Uuid::nil(), Key::parse("token").unwrap(), tcp, Vec::new()))
+    }
+
+    /// Comes, is sent as many frames as it says, and leaves; gives the place it was told and the last.
+    fn visit(users: &Arc<Users>, link: &Arc<Link>, name: &str, frames: u64, now: Instant) -> (u64, u64) {
+        let mut place = users.reserve(name, 0, 10, now).unwrap();
+        let begin = place.join(link, |seq| seq);
+        let user = users.get(name).unwrap();
+        for _ in 0..frames {
+            let mut state = user.lock();
+            let seq = state.history.next();
+            let delivery_id = Arc::from(seq.to_string());
+            state.history.keep(Remembered { seq, delivery_id, at: now, frame: "x".into() }, &users.budget);
+        }
+        place.leave(now);
+        (begin, begin + frames)
+    }
+
+    #[tokio::test]
+    async fn who_left_is_remembered_for_five_minutes_and_then_nobody_knows() {
+        let (users, link, begin) = (Arc::new(Users::new(1 << 20)), link().await, SystemClock.instant());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let (first, last) = visit(&users, &link, "alice", 3, at(0));
+        let (quiet, _) = visit(&users, &link, "quiet", 0, at(0));
+        drop(users.reserve("never came", 0, 10, at(0)).unwrap());
+        users.sweep(at(300));
+        assert_eq!(users.after("alice", first).map(|after| after.frames.len()), Some(3));
+        assert_eq!(
+            users.after("quiet", quiet).map(|after| after.gap),
+            Some(Some(at(0))),
+            "it may be asked for"
+        );
+        assert_eq!(users.len(), 2);
+        users.sweep(at(310));
+        assert_eq!((users.len(), users.since("alice", at(10))), (0, Some(vec![])));
+        // Whoever comes back finds no place of before, not even the last.
+        let (again, _) = visit(&users, &link, "alice", 0, at(311));
+        assert_eq!((users.after("alice", last), users.after("alice", first)), (None, None));
+        assert!(again > last && users.after("alice", again).is_some());
+    }
+
+    #[tokio::test]
+    async fn when_too_many_have_left_those_that_are_forgotten_are_unknown_and_not_nobody() {
+        let (users, link, begin) = (Arc::new(Users::new(1 << 20)), link().await, SystemClock.instant());
+        let second = Duration::from_secs(1);
+        for n in 0..=MAX_LEFT {
+            visit(&users, &link, &n.to_string(), 0, begin);
+        }
+        assert_eq!(users.len(), MAX_LEFT);
+        let forgotten = (0..=MAX_LEFT).find(|n| users.get(&n.to_string()).is_none()).unwrap().to_string();
+        assert_eq!(users.since(&forgotten, begin - second), None);
+        assert_eq!(users.since(&forgotten, begin + second), Some(vec![]));
+    }
+}
