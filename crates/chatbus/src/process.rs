@@ -10,6 +10,7 @@ mod member;
 mod parts;
 mod roles;
 mod served;
+mod sharing;
 pub(crate) mod tokens;
 
 use std::net::SocketAddr;
@@ -139,6 +140,13 @@ impl Process {
                 Role::IngressEgress => {
                     let keeping = served::keep(connectors.clone(), serves, runtime.clone());
                     runtime.spawn("egress.served", keeping);
+                    let sharing = sharing::keep(
+                        connectors.clone(),
+                        others.view.clone(),
+                        Arc::clone(&state),
+                        runtime.clone(),
+                    );
+                    runtime.spawn("platform.sharing", sharing);
                     connectors.iter().map(|connector| connector.sink()).collect()
                 }
                 // Where its users are, presence tells.

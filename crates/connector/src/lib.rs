@@ -7,12 +7,14 @@
 
 mod accept;
 mod factory;
+mod share;
 mod sink;
 mod source;
 mod status;
 
 pub use accept::{Accept, Accepted};
 pub use factory::{BuildContext, PlatformFactory};
+pub use share::Share;
 pub use sink::{
     About, Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
 };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatbus_event::{Attributes, MessageId, Timestamp};
 use chatbus_runtime::Runtime;
 
-use crate::{Sink, Status};
+use crate::{Share, Sink, Status};
 
 /// A platform, configured and not yet running.
 #[async_trait]
@@ -20,6 +20,11 @@ pub trait Connector: Send + Sync {
 
     /// Its saying half; the same one at every call.
     fn sink(&self) -> Arc<dyn Sink>;
+
+    /// Its part of its account's limits, where it heeds one; the same one at every call.
+    fn share(&self) -> Option<Share> {
+        None
+    }
 
     /// Connects, reads and reconnects until `runtime.stop` is cancelled. It stops reading then,
     /// but keeps its connection for what the sink still has in hand, until `drained` is cancelled.

@@ -44,6 +44,9 @@ pub struct Served {
     pub channels: Vec<String>,
     /// Whether it can say something to single users.
     pub direct: bool,
+    /// The account it is connected with, whose limits it shares with all others that are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// The key of an instance's lease.
@@ -91,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_channel_is_known_however_an_event_writes_it() {
-        let served = Served { platform: "brook".into(), channels: vec!["#hall".into()], direct: false };
+        let served =
+            Served { platform: "brook".into(), channels: vec!["#hall".into()], direct: false, account: None };
         let process = Process { boot: String::new(), pid: 1, started: 0 };
         let presented = Presented { instance: "i".into(), epoch: "e".into(), process, serves: vec![served] };
         let serves = |platform: &str, target: Target| presented.serves(platform, &target);

@@ -167,6 +167,17 @@ impl ClusterView {
         key.is_some_and(|key| self.living().get(&key).is_some_and(|(_, presented)| presented.epoch == epoch))
     }
 
+    /// How many other instances live and are connected to a platform with this account.
+    pub fn sharing(&self, platform: &str, account: &str) -> usize {
+        let (role, id) = &self.0.me;
+        let me = lease_key(*role, id);
+        let uses = |presented: &Presented| {
+            let mut served = presented.serves.iter();
+            served.any(|served| served.platform == platform && served.account.as_deref() == Some(account))
+        };
+        self.living().iter().filter(|(key, (_, there))| Some(*key) != me.as_ref() && uses(there)).count()
+    }
+
     /// Removes what dead gateways said of their users; gives how much that was. For one instance at a time:
     /// the dispatcher.
     pub async fn tidy(&self, state: &dyn State) -> usize {

@@ -107,6 +107,7 @@ impl Speaker {
             channels: channels.clone(),
             paced: false,
             is_verified: false,
+            share: chatbus_connector::Share::whole(),
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
         };

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use chatbus_connector::{AuthState, Connector, Emit, Emitted, Sink, Status};
+use chatbus_connector::{AuthState, Connector, Emit, Emitted, Share, Sink, Status};
 use chatbus_event::Clock;
 use chatbus_runtime::{CancellationToken, Runtime};
 use rustls::ClientConfig;
@@ -28,6 +28,7 @@ pub struct TwitchConnector {
     sink: Arc<TwitchSink>,
     requests: Mutex<Option<mpsc::Receiver<Request>>>,
     changes: watch::Sender<u64>,
+    share: Share,
 }
 
 // === impl TwitchConnector ===
@@ -56,7 +57,7 @@ impl TwitchConnector {
             tickets: AtomicU64::new(1),
         });
         let requests = Mutex::new(Some(receiver));
-        Self { config, tls, status, session, sink, requests, changes }
+        Self { config, tls, status, session, sink, requests, changes, share: Share::whole() }
     }
 
     fn begin(&self, runtime: &Runtime) -> Arc<Mutex<Session>> {
@@ -65,6 +66,7 @@ impl TwitchConnector {
             channels: self.config.channels.clone(),
             paced: self.config.is_paced(),
             is_verified: self.config.is_verified,
+            share: self.share.clone(),
             reconnect_initial: self.config.reconnect_initial,
             reconnect_max: self.config.reconnect_max,
         };
@@ -97,6 +99,10 @@ impl Connector for TwitchConnector {
         Arc::clone(&self.sink) as Arc<dyn Sink>
     }
 
+    fn share(&self) -> Option<Share> {
+        self.config.is_paced().then(|| self.share.clone())
+    }
+
     async fn run(self: Arc<Self>, runtime: Runtime, emit: Arc<dyn Emit>, drained: CancellationToken) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It runs once: the sink's requests have one reader.
@@ -118,6 +124,7 @@ impl Connector for TwitchConnector {
             normalizer: self.normalizer(&runtime),
             status: self.status.clone(),
             changes: self.changes.clone(),
+            share: self.share.clone(),
             outlet: Outlet::new(batches),
             runtime,
         };

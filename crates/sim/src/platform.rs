@@ -140,6 +140,7 @@ impl Reach {
                 platform: platform.to_owned(),
                 channels,
                 direct: true,
+                account: None,
             })
         };
         platforms.filter_map(of).collect()

@@ -48,5 +48,6 @@ fn of(connector: &dyn Connector) -> Option<Served> {
         return None;
     }
     let channels = if can.chat { snapshot.joined_channels.into_iter().collect() } else { Vec::new() };
-    Some(Served { platform: connector.platform().to_owned(), channels, direct: can.direct })
+    let (platform, account) = (connector.platform().to_owned(), snapshot.auth.login);
+    Some(Served { platform, channels, direct: can.direct, account })
 }

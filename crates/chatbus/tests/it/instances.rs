@@ -339,3 +339,39 @@ async fn an_instance_frozen_for_longer_than_its_lease_begins_nothing_of_what_it_
         assert!(counts[id] == 1 || is_matched, "{id} was said by {by:?}");
     }
 }
+
+#[tokio::test]
+async fn two_instances_of_one_account_that_flood_a_channel_are_together_within_its_limit() {
+    let mut cluster = Cluster::new().await;
+    for name in ["one", "two"] {
+        cluster.speaker_with(name, "hall", "TWITCH_MESSAGE_LIMIT", "by-role").await;
+    }
+    for name in ["one", "two"] {
+        let running = &cluster.running[name];
+        eventually("each knows that there are two", SHORT, async || {
+            let (_, debug) = running.get("/_debug/twitch").await.ok_or("no answer")?;
+            let found = &debug["snapshot"]["counters"]["accountInstances"];
+            if *found == 2 { Ok(()) } else { Err(format!("{name}: {found}")) }
+        })
+        .await;
+    }
+    // The account's 20 in 30 s are refereed. The pace of one channel is not: two that begin at the same moment
+    // cannot know of each other.
+    cluster.sandbox.post("rules", json!({ "messages": true })).await;
+    let mut ids = Vec::new();
+    for n in 0..24 {
+        let (name, id) = (["one", "two"][n % 2], id("flood", n));
+        let mut event = chat_event(&id, "#hall", &id);
+        event["metadata"] = json!({ "deadlineMs": 120_000 });
+        cluster.publisher.deliver(&format!("internal.egress.v1.{name}"), &id, &event).await;
+        ids.push(id);
+    }
+    let begun = now();
+    for (id, outcome) in cluster.outcomes(&ids).await {
+        assert_eq!(outcome["status"], "SENT", "{id}: {outcome}");
+        let attempts = outcome["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{id} was refused: {outcome}");
+    }
+    println!("24 messages within {:?}", now() - begun);
+    assert_eq!(times(&cluster.sandbox.sent().await).len(), 24);
+}

@@ -89,7 +89,7 @@ impl Cluster {
             Vec::new()
         } else {
             let channels = channels.iter().map(|channel| (*channel).to_owned()).collect();
-            vec![Served { platform: "brook".into(), channels, direct: true }]
+            vec![Served { platform: "brook".into(), channels, direct: true, account: None }]
         };
         let pid = self.lives.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let epoch: Arc<str> = format!("life {pid}").into();

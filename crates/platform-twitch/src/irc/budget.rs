@@ -24,6 +24,12 @@ impl Budget {
         self.free_at().filter(|free| *free > now)
     }
 
+    /// The same where only so much of it is ours.
+    pub fn next_of(&self, part: usize, now: Instant) -> Option<Instant> {
+        let oldest = self.used.len().checked_sub(part.min(self.limit))?;
+        self.used.get(oldest).map(|at| *at + self.window).filter(|free| *free > now)
+    }
+
     /// When one will be free again, while none is; that moment may have passed.
     pub fn free_at(&self) -> Option<Instant> {
         let all_used = self.used.len() == self.limit;
@@ -55,6 +61,29 @@ mod tests {
     use chatbus_event::Timestamp;
     use chatbus_testkit::FakeClock;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_part_of_it_is_used_up_sooner_and_counts_what_was_used_before() {
+        let clock = FakeClock::at(Timestamp::EPOCH);
+        let start = clock.instant();
+        let at = |s| start + Duration::from_secs(s);
+        let mut budget = Budget::new(4, Duration::from_secs(30));
+        for (second, part, expected) in [
+            (0, 4, None),
+            (1, 4, None),
+            // Three are used: of two that are ours the second last frees one.
+            (2, 2, Some(30)),
+            (3, 4, None),
+            (4, 9, Some(30)),
+            (4, 1, Some(33)),
+        ] {
+            let next = budget.next_of(part, at(second));
+            assert_eq!(next, expected.map(at), "at {second} of {part}");
+            if next.is_none() || second == 2 {
+                budget.record(at(second));
+            }
+        }
+    }
 
     proptest! {
         #[test]

@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chatbus_connector::{Status, Verdict};
+use chatbus_connector::{Share, Status, Verdict};
 use chatbus_runtime::{CancellationToken, Runtime};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,6 +49,7 @@ pub(crate) struct Client {
     pub(crate) status: Status,
     /// Changed whenever something may have become sayable.
     pub(crate) changes: watch::Sender<u64>,
+    pub(crate) share: Share,
     pub(crate) runtime: Runtime,
     pub(crate) outlet: Outlet,
 }
@@ -322,6 +323,9 @@ impl Client {
                 state.is_changed = true;
             }
             Output::News(news) => {
+                if let News::TooFast(until) = news {
+                    self.share.refused_until(until);
+                }
                 state.is_changed |= matches!(
                     news,
                     News::State(_) | News::Joined(_) | News::Allowance | News::LoggedIn { .. }

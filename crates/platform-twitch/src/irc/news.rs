@@ -76,7 +76,7 @@ pub(crate) fn report(status: &Status, news: News, login: Option<&str>, now: Time
                 *snapshot.counters.other.entry("unknownRefusals".to_owned()).or_default() += 1;
             });
         }
-        News::Allowance => {}
+        News::Allowance | News::TooFast(_) => {}
     }
 }
 

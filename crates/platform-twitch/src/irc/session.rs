@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_connector::{Availability, ConnectionState, Verdict};
+use chatbus_connector::{Availability, ConnectionState, Share, Verdict};
 use chatbus_event::Entropy;
 use chatbus_runtime::{Backoff, Fence};
 use secrecy::SecretString;
@@ -48,6 +48,8 @@ pub struct SessionConfig {
     pub paced: bool,
     /// Whether Twitch has verified the account as a bot, which may then join faster.
     pub is_verified: bool,
+    /// What is ours of what the account may send.
+    pub share: Share,
     /// The first wait before a reconnect.
     pub reconnect_initial: Duration,
     /// The longest one.
@@ -177,6 +179,8 @@ pub enum News {
         /// For people.
         message: String,
     },
+    /// The account said too much, and is not heard before then.
+    TooFast(Instant),
     /// What may be said has changed: a role, a room's mode.
     Allowance,
     /// The platform refused a message with a code that no row of the table has.

@@ -119,6 +119,11 @@ impl Lane {
         next.filter(|next| *next > now)
     }
 
+    /// Our account said something here by another connection.
+    pub(super) fn said_elsewhere(&mut self, now: Instant) {
+        self.said_at = self.said_at.max(Some(now));
+    }
+
     /// The part that is due, told apart from what was said here a moment ago if need be; or when it
     /// can be said as it is. Twitch spares moderators, and an attempt that may have gone out is meant
     /// to be recognised.

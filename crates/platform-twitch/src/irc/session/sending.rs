@@ -10,11 +10,15 @@ use super::connection::Phase;
 use super::lane::{Job, Lane};
 use super::{News, Output, Own, Say, Session};
 use crate::irc::grammar::Message;
-use crate::irc::limits::{DUPLICATE_WINDOW, VERDICT_PROBE, VERDICT_TIMEOUT};
+use crate::irc::limits::{
+    DUPLICATE_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR, VERDICT_PROBE, VERDICT_TIMEOUT,
+};
 use crate::irc::outgoing::{Frame, Ticket};
 use crate::irc::text;
 use crate::irc::verdict::{self, Refusal};
 
+/// The refusal that is about all of an account's messages.
+const TOO_FAST: &str = "msg_ratelimit";
 /// How often a message that the platform calls a duplicate is told apart before it waits.
 const DUPLICATE_RETRIES: usize = 2;
 
@@ -136,6 +140,9 @@ impl Session {
             Refusal::Retry(after) => {
                 if let Some(state) = self.channels.get_mut(place) {
                     state.lane.silence(now + after);
+                }
+                if code == TOO_FAST {
+                    out.push(Output::News(News::TooFast(now + after)));
                 }
                 self.refused_for(place, after, code, message, now, out);
             }
@@ -349,9 +356,11 @@ impl Session {
         if !self.config.paced {
             return None;
         }
-        let account = self.sends_as_moderator.next(now);
-        let ordinary = if lane.is_moderator { None } else { self.sends.next(now) };
-        lane.next(now).max(account).max(ordinary)
+        let share = &self.config.share;
+        let account = self.sends_as_moderator.next_of(share.of(SENDS_PER_WINDOW_MODERATOR), now);
+        let ordinary =
+            if lane.is_moderator { None } else { self.sends.next_of(share.of(SENDS_PER_WINDOW), now) };
+        lane.next(now).max(account).max(ordinary).max(share.quiet_until(now))
     }
 
     /// Whether a line is our own message, sent back after we published it ourselves.
@@ -367,7 +376,13 @@ impl Session {
             return false;
         }
         let channel = message.param(0).unwrap_or_default();
-        self.entry(channel).is_some_and(|(_, state)| state.lane.echoed(message, now))
+        let Some((_, state)) = self.entry(channel) else { return false };
+        let is_echo = state.lane.echoed(message, now);
+        if !is_echo {
+            // Said with our account elsewhere, by another instance for one: the channel counts it as ours.
+            state.lane.said_elsewhere(now);
+        }
+        is_echo
     }
 
     fn job(&mut self, place: Place) -> Option<&mut Job> {

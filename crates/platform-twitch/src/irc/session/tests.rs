@@ -8,7 +8,7 @@ mod soak;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_connector::{Availability, ConnectionState, PermanentReason, Verdict};
+use chatbus_connector::{Availability, ConnectionState, PermanentReason, Share, Verdict};
 use chatbus_event::{Clock as _, Timestamp};
 use chatbus_testkit::{FakeClock, SeededEntropy};
 
@@ -35,6 +35,7 @@ impl Bench {
             channels: channels.iter().map(|name| Arc::from(*name)).collect(),
             paced,
             is_verified,
+            share: Share::whole(),
             reconnect_initial: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
         };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::irc::limits::{CHANNEL_GAP, RATE_LIMIT_RETRY};
 
 fn delivered(id: &str) -> Verdict {
     Verdict::Delivered { provider_message_id: Some(id.to_owned()) }
@@ -409,4 +410,62 @@ fn nothing_shows_a_token_or_a_text() {
     let out = format!("{:?} {:?}", bench.on(Input::Connected), ());
     assert!(!out.contains("secret-token"));
     assert!(!format!("{:?}", bench.session).contains("secret-token"));
+}
+
+/// The most messages within any 30 seconds.
+fn most(moments: &[(Instant, String)]) -> usize {
+    let from =
+        |start: Instant| moments.iter().filter(move |(at, _)| *at >= start && *at <= start + seconds(30));
+    moments.iter().map(|(start, _)| from(*start).count()).max().unwrap_or(0)
+}
+
+#[test]
+fn what_several_instances_say_with_one_account_is_together_no_more_than_one_may() {
+    for (instances, each) in [(2, 10), (3, 6), (40, 1)] {
+        let mut bench = Bench::ready();
+        bench.session.config.share.set_instances(instances);
+        let moments = flood(&mut bench, &["#a", "#b"], 1000);
+        assert_eq!(most(&moments), each, "{instances} instances");
+        // The others are gone: the rest is ours again.
+        bench.session.config.share.set_instances(1);
+        bench.wait(seconds(31));
+        assert_eq!(most(&flood(&mut bench, &["#a", "#b"], 400)), 20);
+    }
+}
+
+#[test]
+fn what_the_platform_told_another_instance_is_heeded_and_what_it_tells_this_one_is_news() {
+    let mut bench = Bench::ready();
+    let until = bench.now() + seconds(5);
+    bench.session.config.share.set_quiet_until(until);
+    for channel in ["#a", "#b"] {
+        assert_eq!(bench.session.availability(channel, bench.now()), Availability::NotBefore(until));
+    }
+    assert_eq!(verdicts(bench.say(1, "early")), [&Verdict::NotNow]);
+    bench.wait(seconds(5));
+    bench.say_written(2, "late enough");
+    let refused_at = bench.now();
+    let out =
+        bench.line("@msg-id=msg_ratelimit :tmi.twitch.tv NOTICE #a :You are sending messages too quickly.");
+    let told: Vec<Instant> = out
+        .iter()
+        .filter_map(|o| if let Output::News(News::TooFast(at)) = o { Some(*at) } else { None })
+        .collect();
+    assert_eq!(told, [refused_at + RATE_LIMIT_RETRY]);
+    bench.wait(RATE_LIMIT_RETRY);
+    bench.say_written(3, "again");
+    let out = bench.line("@msg-id=msg_slowmode :tmi.twitch.tv NOTICE #a :talk again in 7 seconds.");
+    assert!(!out.iter().any(|o| matches!(o, Output::News(News::TooFast(_)))), "that is about one channel");
+}
+
+#[test]
+fn what_our_account_says_by_another_connection_counts_for_the_pace_of_the_channel() {
+    let mut bench = Bench::ready();
+    assert_eq!(bench.session.availability("#a", bench.now()), Availability::Ready);
+    assert_eq!(bench.line("@id=m-9 :bot!bot@bot PRIVMSG #a :said elsewhere"), [Output::Publish]);
+    let next = bench.now() + CHANNEL_GAP;
+    assert_eq!(bench.session.availability("#a", bench.now()), Availability::NotBefore(next));
+    assert_eq!(bench.session.availability("#b", bench.now()), Availability::Ready);
+    bench.line("@id=m-10 :viewer!viewer@viewer PRIVMSG #b :hi");
+    assert_eq!(bench.session.availability("#b", bench.now()), Availability::Ready, "others do not count");
 }
