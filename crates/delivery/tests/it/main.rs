@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod cluster;
+mod cost;
+mod counting;
 mod found;
 mod nodes;
 mod order;

@@ -1,11 +1,12 @@
 //! Several instances over one in-memory bus and state, each as a process of its own would be.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chatbus_bus::Bus;
-use chatbus_connector::{Audience, Sink};
+use chatbus_connector::{Audience, Availability, Sink};
 use chatbus_delivery::{
     Applicant, ClusterView, Ended, Engine, EngineConfig, EngineState, Ledger, Peers as _, Process, Role,
     Served, Takeover,
@@ -16,6 +17,7 @@ use chatbus_state::{Expected, Key, LeaseTimes, LeaseView, MemoryState, MemorySta
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::counting::Counting;
 use crate::sink::FakeSink;
 use crate::world::{World, connect, table};
 
@@ -36,13 +38,19 @@ pub(crate) struct Cluster {
     pub(crate) world: World,
     pub(crate) store: MemoryStateStore,
     lives: std::sync::atomic::AtomicU32,
+    published: Arc<AtomicUsize>,
 }
 
 impl Cluster {
     pub(crate) fn new() -> Self {
         let world = World::new();
         let store = MemoryStateStore::new(world.runtime.clock.clone());
-        Self { world, store, lives: std::sync::atomic::AtomicU32::new(1) }
+        Self { world, store, lives: std::sync::atomic::AtomicU32::new(1), published: Arc::default() }
+    }
+
+    /// How much all instances have published so far.
+    pub(crate) fn published(&self) -> usize {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Starts an ingress-egress instance that is in these channels of the platform `brook`.
@@ -62,6 +70,7 @@ impl Cluster {
         let stop = runtime.stop.clone();
         let state = self.store.open();
         let bus = connect(&self.world.store, &runtime);
+        let bus: Arc<dyn Bus> = Arc::new(Counting { bus, published: self.published.clone() });
         let leases = LeaseView::new(LeaseTimes::INSTANCE.ttl, runtime.clock.clone());
         let view = ClusterView::new(role, instance.clone(), "socket", leases.clone());
         let platform = if role == Role::ApiGateway { "socket" } else { "brook" };
@@ -164,6 +173,12 @@ impl Node {
     /// Whether it knows of another gateway to which this user is connected.
     pub(crate) fn knows(&self, user: &str) -> bool {
         !self.view.serving("socket", &Audience::User(user.into())).is_empty()
+    }
+
+    /// Whether it has this user, or knows that another has.
+    pub(crate) fn knows_or_has(&self, user: &str) -> bool {
+        let target = Audience::User(user.into());
+        self.knows(user) || self.sink.availability(&target) == Availability::Ready
     }
 
     pub(crate) async fn tidies(&self) -> usize {

@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) runtime: Runtime,
     others: Vec<Arc<dyn Sink>>,
     sent: std::sync::atomic::AtomicUsize,
+    /// When each text was published.
+    said_at: std::sync::Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// A running engine.
@@ -90,6 +92,7 @@ impl World {
             runtime,
             others: Vec::new(),
             sent: std::sync::atomic::AtomicUsize::new(0),
+            said_at: std::sync::Mutex::default(),
         }
     }
 
@@ -138,7 +141,13 @@ impl World {
 
     /// The same with other members.
     pub(crate) async fn say_with(&self, channel: &str, text: &str, more: Value) {
+        self.said_at.lock().unwrap().insert(text.to_owned(), self.runtime.clock.now());
         self.publish(&Topic::egress(), &[], event(channel, text, more)).await;
+    }
+
+    /// When this text was published.
+    pub(crate) fn published_at(&self, text: &str) -> Timestamp {
+        self.said_at.lock().unwrap()[text]
     }
 
     pub(crate) fn now(&self) -> Instant {
