@@ -10,7 +10,9 @@
 //!   that failed: they have a finalize event (correlated by their attributes, else by their delivery
 //!   id) and a dead letter `invalid_event`.
 //! * **Order** holds in a conversation, one channel or one user of a platform, through retries, waits
-//!   and restarts; one thing is in flight in it. Conversations do not wait for each other.
+//!   and a takeover; one thing is in flight in it. Conversations do not wait for each other. After a
+//!   restart what waits in the lane may go ahead of what its last life held in slots of the bus, which
+//!   the bus hands over again when it sees fit.
 //! * **Waiting holds no slot of the bus.** What cannot be said now is published to the durable lane
 //!   topic of the instance and then acknowledged; memory keeps its ticket only. Slots are shared while
 //!   there are some; when all are taken, conversations that empty theirs slowly keep a few.
