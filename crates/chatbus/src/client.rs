@@ -71,7 +71,9 @@ impl Client {
             bail!("{base} answers, but it is not chatbus; name the right address with --url");
         }
         match silent {
-            Some(base) => bail!("{base} does not answer, and it is not that nobody is there"),
+            Some(base) => bail!(
+                "{base} takes connections and does not answer; look at the process there, or name another with --url"
+            ),
             None => Ok(None),
         }
     }

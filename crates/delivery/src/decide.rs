@@ -17,15 +17,6 @@ pub(crate) struct Timing {
     pub(crate) last_chance: bool,
 }
 
-/// An attempt without a verdict on a platform that says nothing twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Doubt {
-    /// Until when the platform remembers that attempt, so that another is safe.
-    pub(crate) until: Instant,
-    /// Why there was no verdict.
-    pub(crate) error: ErrorInfo,
-}
-
 /// Why an event waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -92,11 +83,11 @@ pub(crate) fn before_send(availability: Availability, now: Instant) -> Before {
 }
 
 /// What a verdict leads to. `failures` counts attempts in a row that did not end the delivery, this
-/// one not included; `doubt` is of this attempt or an earlier one.
+/// one not included; `is_remembered` where the platform says nothing twice until the deadline.
 pub(crate) fn after_send(
     verdict: &Verdict,
     failures: u32,
-    doubt: Option<&Doubt>,
+    is_remembered: bool,
     timing: Timing,
     now: Instant,
 ) -> After {
@@ -112,11 +103,10 @@ pub(crate) fn after_send(
         Verdict::Unverified { code, message } => {
             let error = ErrorInfo { code: code.clone(), message: message.clone() };
             let until = now + growing(FIRST_RETRY, LONGEST_RETRY, failures);
-            let is_safe = doubt.is_some_and(|doubt| until < doubt.until.min(timing.deadline));
-            if timing.last_chance || !is_safe {
-                return After::End(Ending::unverified(&error));
+            if is_remembered && !timing.last_chance && until < timing.deadline {
+                return After::Again { until, cause: Cause::Refused(error) };
             }
-            After::Again { until, cause: Cause::Refused(error) }
+            After::End(Ending::unverified(&error))
         }
         Verdict::Retry { after, code, message } => {
             let error = ErrorInfo { code: code.clone(), message: message.clone() };
@@ -202,15 +192,19 @@ impl Ending {
         Self::failed(Reason::Unverified, format!("{}: {}", error.code, error.message))
     }
 
-    /// What is true instead of this, when an earlier attempt may have been heard: the platform's own word
-    /// is about that attempt too, a deadline or a full lane is not.
-    pub(crate) fn in_doubt(&self, doubt: &Doubt) -> Option<Self> {
-        match self {
-            Self::Failed { reason: Reason::Expired | Reason::NoInstance | Reason::Overloaded, .. } => {
-                Some(Self::unverified(&doubt.error))
-            }
-            _ => None,
-        }
+    /// What is true instead of this, when an earlier attempt may have been heard, which had no verdict
+    /// because of `error` if that is known: the platform's own word is about that attempt too, a deadline
+    /// or a full lane is not.
+    pub(crate) fn in_doubt(&self, error: Option<&ErrorInfo>) -> Option<Self> {
+        let Self::Failed { reason: Reason::Expired | Reason::NoInstance | Reason::Overloaded, error: why } =
+            self
+        else {
+            return None;
+        };
+        Some(match error {
+            Some(error) => Self::unverified(error),
+            None => Self::failed(Reason::Unverified, format!("tried before, and then {}", why.message)),
+        })
     }
 
     /// Given up while the platform refused for now.
@@ -291,46 +285,43 @@ mod tests {
                 After::Again { until: now + Duration::from_millis(100), cause: Cause::Limit },
             ),
         ] {
-            let found = after_send(&verdict, failures, None, timing, now);
+            let found = after_send(&verdict, failures, false, timing, now);
             assert_eq!(found, expected, "{verdict:?} {failures}");
         }
     }
 
     #[test]
-    fn what_has_no_verdict_is_tried_again_for_as_long_as_the_platform_remembers_it() {
+    fn what_has_no_verdict_is_tried_again_where_the_platform_remembers_it() {
         let now = now();
         let t = timing(now, 60);
         let at = |ms| now + Duration::from_millis(ms);
         let unverified = Verdict::Unverified { code: "cut".into(), message: "m".into() };
         let again = |ms| After::Again { until: at(ms), cause: Cause::Refused(info("cut")) };
         let over = After::End(Ending::failed(Reason::Unverified, "cut: m"));
-        for (remembered, failures, timing, expected) in [
-            (600_000, 0, t, again(500)),
-            (600_000, 1, t, again(1_000)),
-            (501, 0, t, again(500)),
-            (500, 0, t, over.clone()),
-            (600_000, 0, Timing { deadline: at(500), ..t }, over.clone()),
-            (600_000, 0, Timing { last_chance: true, ..t }, over),
+        for (is_remembered, failures, timing, expected) in [
+            (true, 0, t, again(500)),
+            (true, 1, t, again(1_000)),
+            (true, 0, Timing { deadline: at(501), ..t }, again(500)),
+            (true, 0, Timing { deadline: at(500), ..t }, over.clone()),
+            (true, 0, Timing { last_chance: true, ..t }, over.clone()),
+            (false, 0, t, over),
         ] {
-            let doubt = Doubt { until: at(remembered), error: info("cut") };
-            let found = after_send(&unverified, failures, Some(&doubt), timing, now);
-            assert_eq!(found, expected, "{remembered} {failures} {timing:?}");
+            let found = after_send(&unverified, failures, is_remembered, timing, now);
+            assert_eq!(found, expected, "{is_remembered} {failures} {timing:?}");
         }
     }
 
     #[test]
     fn a_deadline_after_an_attempt_without_a_verdict_does_not_say_that_nothing_was_said() {
-        let doubt = Doubt { until: now(), error: info("cut") };
-        let unverified = Some(Ending::failed(Reason::Unverified, "cut: m"));
-        for (reason, expected) in [
-            (Reason::Expired, unverified.clone()),
-            (Reason::NoInstance, unverified.clone()),
-            (Reason::Overloaded, unverified),
-            (Reason::Rejected, None),
-        ] {
-            assert_eq!(Ending::failed(reason, "m").in_doubt(&doubt), expected, "{reason:?}");
+        let unverified = |why: &str| Some(Ending::failed(Reason::Unverified, why));
+        for reason in [Reason::Expired, Reason::NoInstance, Reason::Overloaded] {
+            let ending = Ending::failed(reason, "the time was over");
+            assert_eq!(ending.in_doubt(Some(&info("cut"))), unverified("cut: m"), "{reason:?}");
+            let known = unverified("tried before, and then the time was over");
+            assert_eq!(ending.in_doubt(None), known, "{reason:?}");
         }
-        assert_eq!(Ending::Accepted.in_doubt(&doubt), None);
+        assert_eq!(Ending::failed(Reason::Rejected, "m").in_doubt(Some(&info("cut"))), None);
+        assert_eq!(Ending::Accepted.in_doubt(Some(&info("cut"))), None);
     }
 
     #[test]

@@ -12,9 +12,7 @@ use super::forward::{Elsewhere, Way};
 use super::jobs;
 use super::work::{Loaded, Place};
 use super::{Engine, RELIEF_AFTER};
-use crate::decide::{
-    After, Before, Cause, Doubt, Ending, after_send, at_deadline, attempt_word, before_send,
-};
+use crate::decide::{After, Before, Cause, Ending, after_send, at_deadline, attempt_word, before_send};
 use crate::defects::Defect;
 use crate::lanes::{ConversationId, Wait, WorkId};
 
@@ -176,6 +174,10 @@ impl Engine {
     pub(super) fn on_verdict(&mut self, id: WorkId, verdict: &Verdict, took: Duration) {
         let clock = &self.shared.runtime.clock;
         let (now, instant) = (clock.now(), self.now());
+        let remembers = match verdict {
+            Verdict::Unverified { .. } => self.remembers(id),
+            _ => None,
+        };
         let Some(work) = self.works.get_mut(id) else { return };
         let Some(at) = work.conversation else { return };
         let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
@@ -184,18 +186,17 @@ impl Engine {
             let instance = self.shared.config.instance.as_str().to_owned();
             work.ticket.tried(Attempt { at: now, instance, outcome: word.to_owned() });
         }
-        if let Verdict::Unverified { code, message } = verdict {
-            let sink = self.lanes.get(at).and_then(|conversation| conversation.sink);
-            let sink = sink.and_then(|sink| self.shared.sinks.get(sink));
-            if let Some(time) = sink.and_then(|sink| sink.capabilities().remembers) {
-                let begun = instant.checked_sub(took).unwrap_or(instant);
-                let error = ErrorInfo { code: code.clone(), message: message.clone() };
-                work.doubt.get_or_insert_with(|| Box::new(Doubt { until: begun + time, error }));
-                // Whoever has it next is to know.
-                (work.may_have_been_sent, work.ticket.may_have_been_sent) = (true, true);
-            }
+        if let (Verdict::Unverified { code, message }, Some(time)) = (verdict, remembers)
+            && work.doubt.is_none()
+        {
+            work.doubt = Some(Box::new(ErrorInfo { code: code.clone(), message: message.clone() }));
+            // Once the platform has forgotten this attempt another one would not be safe, whoever makes it.
+            let left = time.saturating_sub(took);
+            work.timing.deadline = work.timing.deadline.min(instant + left);
+            work.ticket.deadline = work.ticket.deadline.min(now.plus(left));
+            (work.may_have_been_sent, work.ticket.may_have_been_sent) = (true, true);
         }
-        let after = after_send(verdict, work.failures, work.doubt.as_deref(), work.timing, instant);
+        let after = after_send(verdict, work.failures, remembers.is_some(), work.timing, instant);
         let order = work.ticket.order;
         if let Some(conversation) = self.lanes.get_mut(at) {
             conversation.in_flight = None;
@@ -227,6 +228,12 @@ impl Engine {
             }
         }
         self.ready.push_back(at);
+    }
+
+    /// How long the platform it is said on remembers an attempt.
+    pub(super) fn remembers(&self, id: WorkId) -> Option<Duration> {
+        let conversation = self.lanes.get(self.works.get(id)?.conversation?)?;
+        self.shared.sinks.get(conversation.sink?)?.capabilities().remembers
     }
 
     /// Moves what holds a slot of the bus into the lane, all but the first `keep`.

@@ -46,9 +46,9 @@ impl Engine {
         self.leave(id);
         let shared = self.shared.clone();
         let now = shared.runtime.clock.now();
+        let doubtful = self.in_doubt(id, ending);
         let Some(work) = self.works.get_mut(id) else { return };
         work.place = Place::Ending;
-        let doubtful = work.doubt.as_deref().and_then(|doubt| ending.in_doubt(doubt));
         let ending = doubtful.as_ref().unwrap_or(ending);
         let conversation = work.conversation.and_then(|at| self.lanes.get(at));
         let platform = conversation.map_or("none", |conversation| conversation.key.platform);
@@ -102,6 +102,14 @@ impl Engine {
             ending: ending.clone(),
         });
         self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, line, letter, inputs)));
+    }
+
+    /// How it ended instead, as far as we can know, where sending it again would have told. On other platforms
+    /// an attempt without a verdict has ended its delivery at once.
+    fn in_doubt(&self, id: WorkId, ending: &Ending) -> Option<Ending> {
+        let Ending::Failed { .. } = ending else { return None };
+        let work = self.works.get(id).filter(|work| work.may_have_been_sent)?;
+        self.remembers(id).and_then(|_| ending.in_doubt(work.doubt.as_deref()))
     }
 
     /// Its outcome is on the bus, and so is the acknowledgement of these.

@@ -1,11 +1,11 @@
 //! One delivery in the engine's hands.
 
 use chatbus_bus::{Delivery, Record};
-use chatbus_event::Event;
+use chatbus_event::{ErrorInfo, Event};
 
 use super::jobs::Input;
 use super::weigh::{Fetched, Slot};
-use crate::decide::{Doubt, Ending, Timing};
+use crate::decide::{Ending, Timing};
 use crate::lanes::ConversationId;
 use crate::ticket::Ticket;
 
@@ -29,8 +29,8 @@ pub(super) struct Work {
     pub(super) failures: u32,
     /// Whether an earlier process may have said it.
     pub(super) may_have_been_sent: bool,
-    /// The first attempt here that had no verdict, where another one is safe.
-    pub(super) doubt: Option<Box<Doubt>>,
+    /// Why the first attempt here had no verdict, where another one is safe.
+    pub(super) doubt: Option<Box<ErrorInfo>>,
     /// How it ends, once that is known and its body is not in memory.
     pub(super) ends: Option<Ending>,
 }

@@ -49,7 +49,8 @@ async fn where_the_platform_says_nothing_twice_an_attempt_without_a_verdict_is_m
     world.brook.remembers(Duration::from_secs(30));
     world.brook.answers("again", [cut(), cut()]);
     world.brook.answers("never", std::iter::repeat_with(cut).take(99));
-    world.brook.answers("late", [cut(), retry(Duration::from_secs(120))]);
+    // Within the deadline, but then the platform has forgotten.
+    world.brook.answers("late", [cut(), retry(Duration::from_secs(40))]);
     let no = Verdict::Permanent {
         reason: PermanentReason::Rejected,
         code: "msg_banned".into(),
@@ -72,6 +73,21 @@ async fn where_the_platform_says_nothing_twice_an_attempt_without_a_verdict_is_m
     assert_eq!(again, [false, true, true], "whoever says it again knows that it may be a repeat");
     // 0.5, 1, 2, 4, 8 and 10 s apart, while 30 s are not over.
     assert_eq!(said.iter().filter(|said| said.text == "never").count(), 7);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_life_may_have_said_is_unverified_at_its_deadline_where_trying_would_have_told() {
+    let world = World::new();
+    world.brook.remembers(Duration::from_secs(600));
+    world.brook.set_connected(false);
+    let engine = world.running().await;
+    world.say("#a", "early").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.say("#a", "later").await;
+    world.until_finalized(2).await;
+    let outcomes = world.one_outcome_each(2).await;
+    assert_eq!((outcomes["early"].as_str(), outcomes["later"].as_str()), ("unverified", "no_instance"));
     engine.stop().await;
 }
 

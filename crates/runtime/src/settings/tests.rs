@@ -72,6 +72,15 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+fn a_text_that_is_a_url_is_shown_without_its_password() {
+    const SPECS: [SettingSpec; 1] = [SettingSpec::new("WHERE", Kind::Text, "")];
+    let (values, problems) = resolve(&SPECS, &[layer(&[("WHERE", "redis://me:hush@host/1")])]);
+    assert_eq!(problems, []);
+    let shown: Vec<_> = values.masked().filter_map(|(_, shown, _)| shown).collect();
+    assert_eq!(shown, ["redis://********@host/1"]);
+}
+
+#[test]
 fn sizes_lists_and_truth_values_are_read_as_people_write_them() {
     assert_eq!(parse_bytes("1 GiB"), Some(1 << 30));
     assert_eq!(parse_bytes("64kb"), Some(64_000));
