@@ -136,8 +136,9 @@ async fn platform(connector: Arc<dyn Connector>, runtime: &Runtime) -> Finding {
         }
     };
     let _ = tokio::time::timeout(WITHIN, decided).await;
-    stop.cancel();
+    // Before the stop: a platform that is told to stop is not connected any more.
     let snapshot = status.snapshot();
+    stop.cancel();
     let check = chatbus_ops::platform_check(name, &snapshot);
     let login = snapshot.auth.login.as_deref().unwrap_or("anonymous");
     if check.waiting_for.is_empty() && check.degraded.is_empty() {
