@@ -344,7 +344,7 @@ async fn an_instance_frozen_for_longer_than_its_lease_begins_nothing_of_what_it_
 async fn two_instances_of_one_account_that_flood_a_channel_are_together_within_its_limit() {
     let mut cluster = Cluster::new().await;
     for name in ["one", "two"] {
-        cluster.speaker_with(name, "hall", "TWITCH_MESSAGE_LIMIT", "by-role").await;
+        cluster.speaker_with(name, "hall", &[("TWITCH_MESSAGE_LIMIT", "by-role")]).await;
     }
     for name in ["one", "two"] {
         let running = &cluster.running[name];
