@@ -15,8 +15,8 @@ use chatbus_connector::Sink;
 use chatbus_event::{Timestamp, Topic};
 use chatbus_runtime::{CancellationToken, Fence, Runtime};
 use chatbus_telemetry::Metrics;
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -72,6 +72,8 @@ pub struct Engine {
     to_fetch: VecDeque<WorkId>,
     fetching: usize,
     jobs: FuturesUnordered<Job>,
+    /// Sends that were over at once, and are not dealt with yet.
+    at_once: Vec<Done>,
     /// Deliveries held.
     held: Held,
     /// When slow conversations give up slots, once all of a topic's, or all bytes, are taken.
@@ -150,6 +152,8 @@ const GROUP: &str = "egress";
 const RELIEF_AFTER: Duration = Duration::from_millis(10);
 /// Jobs and deliveries in a row before all else has its turn.
 const EAGER: u32 = 16;
+/// Deliveries that are taken together.
+const TOGETHER: usize = 16;
 /// The longest the loop sleeps; also bounds how late it notices a timer that moved.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -225,6 +229,7 @@ impl Engine {
             to_fetch: VecDeque::new(),
             fetching: 0,
             jobs: FuturesUnordered::new(),
+            at_once: Vec::new(),
             held: Held::default(),
             relief: None,
             unconfirmed: 0,
@@ -345,7 +350,10 @@ impl Engine {
                     sleep.as_mut().reset(sleep_end.into());
                 }
                 Happened::SinkChanged(sink) => self.on_sink_changed(sink),
-                Happened::Delivered(input, delivery) => self.on_delivery(input, delivery),
+                Happened::Delivered(input, delivery) => {
+                    self.on_delivery(input, delivery);
+                    self.take_more(turn);
+                }
                 Happened::Closed(input) => self.close(input),
                 Happened::Lost => self.on_lost(),
                 Happened::Dispatch => self.on_dispatch(),
@@ -356,6 +364,20 @@ impl Engine {
         info!(event = "egress.stopped", waiting = left, "egress stopped");
         self.state.send_replace(EngineState::Stopped);
         if self.is_lost { Ended::Lost } else { Ended::Stopped }
+    }
+
+    /// Takes what else was delivered by now, as far as that may be and not too much of it.
+    fn take_more(&mut self, turn: Input) {
+        for _ in 1..TOGETHER {
+            if !self.may_read() {
+                return;
+            }
+            match jobs::next_delivery(&mut self.intakes, turn).now_or_never() {
+                Some((input, Some(delivery))) => self.on_delivery(input, delivery),
+                Some((input, None)) => return self.close(input),
+                None => return,
+            }
+        }
     }
 
     fn close(&mut self, input: Input) {

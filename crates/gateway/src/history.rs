@@ -180,6 +180,10 @@ impl History {
     /// Where the frame of a delivery stands. Looking at the tags alone touches little memory, which counts as
     /// this is asked for every frame.
     fn place_of(&self, tag: u64, delivery_id: &str) -> Option<usize> {
+        let (older, newer) = self.tags.as_slices();
+        if !older.contains(&tag) && !newer.contains(&tag) {
+            return None;
+        }
         let same = |at: &usize| self.frames.get(*at).is_some_and(|frame| &*frame.delivery_id == delivery_id);
         let tagged = self.tags.iter().enumerate().filter(|(_, known)| **known == tag);
         tagged.map(|(at, _)| at).find(same)

@@ -34,7 +34,7 @@ struct InFlight {
     frame: Bytes,
     seq: u64,
     links: Vec<Arc<Link>>,
-    later: FuturesUnordered<tokio::sync::oneshot::Receiver<Fate>>,
+    later: Vec<tokio::sync::oneshot::Receiver<Fate>>,
     is_delivered: bool,
     is_unverified: bool,
 }
@@ -64,14 +64,8 @@ impl WebSocketSink {
         let delivery_id = Arc::clone(&outbound.delivery_id);
         state.history.keep(Remembered { seq, delivery_id, at: now, frame: frame.clone() }, &users.budget);
         state.touch(now);
-        let mut sent = InFlight {
-            frame,
-            seq,
-            links,
-            later: FuturesUnordered::new(),
-            is_delivered: false,
-            is_unverified: false,
-        };
+        let mut sent =
+            InFlight { frame, seq, links, later: Vec::new(), is_delivered: false, is_unverified: false };
         for link in &sent.links {
             match link.offer(sent.frame.clone(), &outbound.fence, &*runtime.clock) {
                 Offered::Known(Fate::Delivered) => sent.is_delivered = true,
@@ -87,9 +81,10 @@ impl WebSocketSink {
 impl InFlight {
     /// Waits for the first connection that has it.
     async fn wait(&mut self, deadline: std::time::Instant) {
+        let mut later: FuturesUnordered<_> = std::mem::take(&mut self.later).into_iter().collect();
         let first = async {
             while !self.is_delivered
-                && let Some(fate) = self.later.next().await
+                && let Some(fate) = later.next().await
             {
                 match fate {
                     Ok(Fate::Delivered) => self.is_delivered = true,
@@ -104,7 +99,7 @@ impl InFlight {
         for link in &self.links {
             link.withdraw(&self.frame);
         }
-        for mut fate in std::mem::take(&mut self.later) {
+        for mut fate in later {
             match fate.try_recv() {
                 Ok(Fate::Delivered) => self.is_delivered = true,
                 Ok(Fate::Unsent) => {}

@@ -35,9 +35,19 @@ impl Engine {
         self.looked_back.is_some() && !self.looking_back && self.stop_by.is_none()
     }
 
+    /// Lets every conversation that may go on do so. What is said at once is said one right behind the
+    /// other, before what follows from each: whoever hears them then wakes up once for several.
     pub(super) fn advance_ready(&mut self) {
-        while let Some(conversation) = self.ready.pop_front() {
-            self.advance(conversation);
+        loop {
+            while let Some(conversation) = self.ready.pop_front() {
+                self.advance(conversation);
+            }
+            if self.at_once.is_empty() {
+                break;
+            }
+            for done in std::mem::take(&mut self.at_once) {
+                self.on_done(done);
+            }
         }
         self.fetch_next();
     }
@@ -166,7 +176,7 @@ impl Engine {
         let mut job: jobs::Job = Box::pin(job);
         // A socket of ours takes a frame at once, and then there is nothing to wait for.
         match job.as_mut().now_or_never() {
-            Some(done) => self.on_done(done),
+            Some(done) => self.at_once.push(done),
             None => self.jobs.push(job),
         }
     }
