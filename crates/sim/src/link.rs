@@ -155,12 +155,12 @@ pub(crate) async fn pause(time: Duration) {
 }
 
 /// Lets go of something later.
-#[expect(clippy::disallowed_methods, reason = "what servers do is no task of a process")]
 pub(crate) fn drop_later(time: Duration, what: impl Send + 'static) {
     later(time, async move { drop(what) });
 }
 
 /// Does something in a while, whatever becomes of who asked for it.
+#[expect(clippy::disallowed_methods, reason = "what servers do is no task of a process")]
 pub(crate) fn later(time: Duration, what: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(async move {
         pause(time).await;
