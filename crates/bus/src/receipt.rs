@@ -41,6 +41,11 @@ impl Receipt {
         Self(Inner::Oneshot(receiver))
     }
 
+    /// Whether it resolves without being polled before.
+    pub fn is_driven_elsewhere(&self) -> bool {
+        !matches!(self.0, Inner::Future(_))
+    }
+
     /// One that has to be driven.
     pub fn future(future: impl Future<Output = Result<Stored, BusError>> + Send + 'static) -> Self {
         Self(Inner::Future(Box::pin(future)))

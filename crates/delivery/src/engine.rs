@@ -1,6 +1,6 @@
 //! The loop: one task that owns everything the engine knows.
 //!
-//! Its inputs: jobs that are done (sends, publishes, reads of the lane) and deliveries, which are taken first
+//! Its inputs: answers to outcomes, jobs that are done (sends, reads of the lane) and deliveries, which are taken first
 //! and some of them in a row; the stop signal, the loss of the lease, the state of the bus, timers, sinks
 //! and peers that changed. Deciding is left to the pure modules; waiting is left to jobs, so the loop itself
 //! never blocks.
@@ -28,11 +28,13 @@ use crate::lanes::{ConversationId, Lanes, WorkId};
 use crate::peers::PeerChange;
 use crate::platform::PlatformTable;
 use crate::slab::Slab;
+use confirm::{Answered, Confirmations};
 use jobs::{Done, Input, Intake, Job};
 use weigh::{Held, Loads, Slot};
 use work::Work;
 
 mod advance;
+mod confirm;
 mod finish;
 mod forward;
 mod intake;
@@ -72,6 +74,8 @@ pub struct Engine {
     to_fetch: VecDeque<WorkId>,
     fetching: usize,
     jobs: FuturesUnordered<Job>,
+    /// Outcomes that were published.
+    confirmations: Confirmations,
     /// Sends that were over at once, and are not dealt with yet.
     at_once: Vec<Done>,
     /// Deliveries held.
@@ -161,6 +165,7 @@ enum Happened {
     Stop,
     Bus,
     Done(Done),
+    Answered(Answered),
     Timer,
     SinkChanged(usize),
     Delivered(Input, Delivery),
@@ -229,6 +234,7 @@ impl Engine {
             to_fetch: VecDeque::new(),
             fetching: 0,
             jobs: FuturesUnordered::new(),
+            confirmations: Confirmations::default(),
             at_once: Vec::new(),
             held: Held::default(),
             relief: None,
@@ -310,7 +316,7 @@ impl Engine {
             // To look at everything costs as much as some of the work: what there is most of is taken alone
             // for so many turns, as long as there is any.
             eager = if eager == 0 { EAGER } else { eager - 1 };
-            let Self { jobs: at_work, intakes, dispatch, .. } = &mut self;
+            let Self { jobs: at_work, confirmations, intakes, dispatch, .. } = &mut self;
             let others = async {
                 tokio::select! {
                     biased;
@@ -327,6 +333,7 @@ impl Engine {
             let happened = if eager > 0 {
                 tokio::select! {
                     biased;
+                    answered = confirmations.next() => Happened::Answered(answered),
                     Some(done) = at_work.next(), if !at_work.is_empty() => Happened::Done(done),
                     next = deliveries, if reading => next.into(),
                     other = others => other,
@@ -335,6 +342,7 @@ impl Engine {
                 tokio::select! {
                     biased;
                     other = others => other,
+                    answered = confirmations.next() => Happened::Answered(answered),
                     Some(done) = at_work.next(), if !at_work.is_empty() => Happened::Done(done),
                     next = deliveries, if reading => next.into(),
                 }
@@ -344,6 +352,13 @@ impl Engine {
                 Happened::Stop => self.begin_stop(),
                 Happened::Bus => self.look_back_if_broken(),
                 Happened::Done(done) => self.on_done(done),
+                Happened::Answered(answered) => {
+                    self.on_answered(answered);
+                    // Answers come many at a time.
+                    while let Some(answered) = self.confirmations.next().now_or_never() {
+                        self.on_answered(answered);
+                    }
+                }
                 Happened::Timer => {
                     self.on_timer();
                     sleep_end = self.next_timer();

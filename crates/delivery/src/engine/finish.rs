@@ -7,10 +7,12 @@ use chatbus_telemetry::{ReasonLabels, UnsentLabels};
 use tracing::{error, warn};
 
 use super::advance::channel_of;
+use super::confirm::Published;
 use super::weigh::Slot;
 use super::work::{Loaded, Place, Work};
 use super::{Engine, Shared, jobs, legs};
 use crate::decide::Ending;
+use crate::defects::Defect;
 use crate::lanes::WorkId;
 use crate::outcome::{Outcome, dead_letter};
 use crate::ticket::Ticket;
@@ -101,7 +103,17 @@ impl Engine {
             taken: ticket.taken,
             ending: ending.clone(),
         });
-        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, line, letter, inputs)));
+        // Not by this turn's moment: the process may have been frozen since.
+        let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
+        if !is_held || shared.config.has(Defect::AckBeforeOutcome) {
+            return self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, None, line, letter, inputs)));
+        }
+        let receipt = shared.bus.publish(&outcome.topic, outcome.finalize.clone());
+        if letter.is_none() && outcome.copy_to.is_none() && receipt.is_driven_elsewhere() {
+            return self.confirmations.push(Published { work: id, outcome, line, inputs }, receipt);
+        }
+        let first = Some(receipt);
+        self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, first, line, letter, inputs)));
     }
 
     /// How it ended instead, as far as we can know, where sending it again would have told. On other platforms

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_bus::{BusErrorKind, Consumer, Delivery, Message, Record, Settlement};
+use chatbus_bus::{BusErrorKind, Consumer, Delivery, Message, Receipt, Record, Settlement};
 use chatbus_connector::{Outbound, Sink, Verdict};
 use chatbus_event::{Topic, names};
 use chatbus_runtime::{Backoff, CancellationToken};
@@ -74,6 +74,9 @@ pub(super) enum Done {
     },
     Cleared,
 }
+
+/// What makes the dead letter of what has none.
+pub(super) type NoLetter = fn() -> Option<Message>;
 
 /// What became of an outcome that was to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,10 +244,12 @@ pub(super) async fn check(shared: Arc<Shared>, seq: u64, again: Again) -> Done {
 }
 
 /// Publishes how a delivery ended: the finalize event, the dead letter, a copy. Then it is acknowledged.
+/// `first` is the answer to a first try that was made already.
 pub(super) async fn conclude(
     shared: Arc<Shared>,
     work: WorkId,
     outcome: Outcome,
+    first: Option<Receipt>,
     line: Option<Line>,
     dead_letter: Option<impl FnOnce() -> Option<Message> + Send>,
     mut inputs: Vec<(Slot, Delivery)>,
@@ -253,7 +258,7 @@ pub(super) async fn conclude(
     if shared.config.has(Defect::AckBeforeOutcome) {
         early = acknowledge_known(std::mem::take(&mut inputs));
     }
-    match publish_outcome(&shared, &outcome, line).await {
+    match publish_outcome(&shared, &outcome, first, line).await {
         Told::Done => publish_rest(&shared, &outcome, dead_letter).await,
         Told::Otherwise => {}
         // Another says how it ends; what came in is another's too, and so is what waits in the lane.
@@ -281,7 +286,7 @@ pub(super) async fn publish_rest(
 
 /// Acknowledges what came in and whose outcome is on record; gives where from. It needs no word of the bus:
 /// where it comes again, this engine knows that it ended, and whoever reads after it looks back first.
-fn acknowledge_known(inputs: Vec<(Slot, Delivery)>) -> Vec<Slot> {
+pub(super) fn acknowledge_known(inputs: Vec<(Slot, Delivery)>) -> Vec<Slot> {
     let acknowledged = inputs.into_iter().map(|(slot, delivery)| {
         delivery.ack_unconfirmed();
         slot
@@ -302,11 +307,17 @@ pub(super) async fn acknowledge(inputs: Vec<(Slot, Delivery)>) -> Vec<Slot> {
 
 /// Publishes an outcome until the bus has it, for as long as it is ours to say.
 /// Without its outcome no delivery may be acknowledged: someone must mend a bus that refuses it.
-pub(super) async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line: Option<Line>) -> Told {
+pub(super) async fn publish_outcome(
+    shared: &Shared,
+    outcome: &Outcome,
+    mut first: Option<Receipt>,
+    mut line: Option<Line>,
+) -> Told {
     let mut backoff = bus_backoff();
     loop {
         let is_held = shared.cluster.fence.is_held(shared.runtime.clock.instant());
-        if let Some(Line { delivery, taken, ending }) = line.take_if(|_| !is_held)
+        if first.is_none()
+            && let Some(Line { delivery, taken, ending }) = line.take_if(|_| !is_held)
             && let Some(ledger) = &shared.cluster.ledger
             && !ledger.decides(&delivery, taken, &ending).await
         {
@@ -317,7 +328,9 @@ pub(super) async fn publish_outcome(shared: &Shared, outcome: &Outcome, mut line
             );
             return Told::NotOurs;
         }
-        match shared.bus.publish(&outcome.topic, outcome.finalize.clone()).await {
+        let receipt =
+            first.take().unwrap_or_else(|| shared.bus.publish(&outcome.topic, outcome.finalize.clone()));
+        match receipt.await {
             Ok(stored) => {
                 let is_there = stored.duplicate && ended_otherwise(shared, outcome, stored.seq).await;
                 return if is_there { Told::Otherwise } else { Told::Done };

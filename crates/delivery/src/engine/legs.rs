@@ -61,7 +61,7 @@ pub(super) async fn leave(
             let outcome =
                 Outcome::of(&ticket, &original.attributes, event.as_ref(), &ending, source, known, now);
             let letter = || dead_letter(&ticket, &original.body, &ending, source, now);
-            if jobs::publish_outcome(&shared, &outcome, None).await == jobs::Told::Done {
+            if jobs::publish_outcome(&shared, &outcome, None, None).await == jobs::Told::Done {
                 jobs::publish_rest(&shared, &outcome, Some(letter)).await;
             }
             Done::Forwarded { work, stored: true }
@@ -88,7 +88,7 @@ pub(super) async fn conclude(
     match says {
         // What stands in the ledger of an earlier life of ours is the same outcome under the same id.
         LegSays::Publish(_) => {
-            if jobs::publish_outcome(&shared, &outcome, None).await == jobs::Told::Done {
+            if jobs::publish_outcome(&shared, &outcome, None, None).await == jobs::Told::Done {
                 jobs::publish_rest(&shared, &outcome, dead_letter).await;
             }
         }

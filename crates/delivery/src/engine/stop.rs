@@ -40,6 +40,7 @@ impl Engine {
 
     /// Whether everything in hand is finished, or the grace is over.
     pub(super) fn stop_is_over(&self) -> bool {
-        self.stop_by.is_some_and(|by| self.jobs.is_empty() || self.now() >= by)
+        let is_done = self.jobs.is_empty() && self.confirmations.is_empty();
+        self.stop_by.is_some_and(|by| is_done || self.now() >= by)
     }
 }
