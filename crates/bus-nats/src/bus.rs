@@ -55,6 +55,10 @@ impl NatsBus {
 
 impl Publish for NatsBus {
     fn publish(&self, topic: &Topic, message: Message) -> Receipt {
+        self.publish_kept(topic, &message)
+    }
+
+    fn publish_kept(&self, topic: &Topic, message: &Message) -> Receipt {
         if message.body.len() > self.link.config.max_message_bytes {
             let why = format!("a body of {} bytes on {topic}", message.body.len());
             return Receipt::ready(Err(BusError::new(BusErrorKind::TooLarge, why)));
@@ -65,9 +69,9 @@ impl Publish for NatsBus {
             Err(error) => return Receipt::ready(Err(BusError::closed(error.to_string()))),
         };
         if topic.family() == Family::Other {
-            return others::publish(&self.link, &epoch, topic, message);
+            return others::publish(&self.link, &epoch, topic, message.clone());
         }
-        epoch.session.publish(topic, &message)
+        epoch.session.publish(topic, message)
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -25,6 +25,9 @@ pub(crate) struct Failures {
 
 impl Failures {
     pub(crate) fn of(&self, consumer: &Arc<str>, seq: u64) -> u32 {
+        if self.counts.is_empty() {
+            return 0;
+        }
         self.counts.get(&(Arc::clone(consumer), seq)).copied().unwrap_or(0)
     }
 

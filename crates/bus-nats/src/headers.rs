@@ -62,8 +62,6 @@ pub(crate) fn read(block: &[u8]) -> Headers<'_> {
 }
 
 fn read_text(text: &str) -> (Attributes, Option<&str>) {
-    // One copy of the whole block costs less than one of each value.
-    let mut attributes = Attributes::over(text.to_owned(), 14);
     let mut msg_id = None;
     let place = |part: &str| {
         let start = part.as_ptr().addr() - text.as_ptr().addr();
@@ -71,17 +69,22 @@ fn read_text(text: &str) -> (Attributes, Option<&str>) {
     };
     // The first line is the version, and a status if the server has one to tell.
     let (_, mut rest) = cut_line(text);
-    while let Some(behind) = rest {
-        let line;
-        (line, rest) = cut_line(behind);
-        let Some(colon) = memchr(b':', line.as_bytes()) else { continue };
-        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-        if !is_servers_own(name) {
-            attributes.set_within(place(name), place(value));
-        } else if name.eq_ignore_ascii_case(MSG_ID) {
-            msg_id = Some(value);
+    let places = std::iter::from_fn(|| {
+        loop {
+            let line;
+            (line, rest) = cut_line(rest?);
+            let Some(colon) = memchr(b':', line.as_bytes()) else { continue };
+            let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
+            if !is_servers_own(name) {
+                return Some((place(name), place(value)));
+            }
+            if name.eq_ignore_ascii_case(MSG_ID) {
+                msg_id = Some(value);
+            }
         }
-    }
+    });
+    // One copy of the whole block costs less than one of each value.
+    let attributes = Attributes::within(text.to_owned(), 14, places);
     (attributes, msg_id)
 }
 

@@ -120,12 +120,31 @@ pub(crate) async fn join(
 #[async_trait]
 impl Consumer for Member {
     async fn next(&mut self) -> Option<Delivery> {
-        let (record, deliveries, hold) = loop {
-            let Item { record, deliveries, mut hold } = self.deliveries.recv().await?;
-            if hold.take() {
-                break (record, deliveries, hold);
+        loop {
+            let item = self.deliveries.recv().await?;
+            if let Some(delivery) = self.deliver(item) {
+                return Some(delivery);
             }
-        };
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Delivery> {
+        loop {
+            let item = self.deliveries.try_recv().ok()?;
+            if let Some(delivery) = self.deliver(item) {
+                return Some(delivery);
+            }
+        }
+    }
+}
+
+impl Member {
+    /// The delivery of an item, if it is still ours.
+    fn deliver(&self, item: Item) -> Option<Delivery> {
+        let Item { record, deliveries, mut hold } = item;
+        if !hold.take() {
+            return None;
+        }
         let link = &self.share.link;
         let failures =
             link.failures.lock().unwrap_or_else(PoisonError::into_inner).of(&self.share.consumer, record.seq);

@@ -15,6 +15,11 @@ pub trait Publish: Send + Sync {
     /// Calls from one place are stored in their order, up to the first failure.
     fn publish(&self, topic: &Topic, message: Message) -> Receipt;
 
+    /// The same of a message that is kept, as by whoever may have to publish it again.
+    fn publish_kept(&self, topic: &Topic, message: &Message) -> Receipt {
+        self.publish(topic, message.clone())
+    }
+
     /// The largest body this bus takes.
     fn max_message_bytes(&self) -> usize;
 }

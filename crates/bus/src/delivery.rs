@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 
 use crate::{BusError, Record};
 
@@ -13,6 +14,11 @@ pub trait Consumer: Send {
     /// The next delivery; waits while the member holds as many as it may. `None` once the bus is
     /// closed. Safe to drop while waiting.
     async fn next(&mut self) -> Option<Delivery>;
+
+    /// One that is there already. `None` says nothing of what comes, nor of whether the bus is closed.
+    fn try_next(&mut self) -> Option<Delivery> {
+        self.next().now_or_never().flatten()
+    }
 }
 
 /// A message handed to one member of a group, until it is settled or dropped.

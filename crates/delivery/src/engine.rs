@@ -367,7 +367,7 @@ impl Engine {
                 Happened::SinkChanged(sink) => self.on_sink_changed(sink),
                 Happened::Delivered(input, delivery) => {
                     self.on_delivery(input, delivery);
-                    self.take_more(turn);
+                    self.take_more(input);
                 }
                 Happened::Closed(input) => self.close(input),
                 Happened::Lost => self.on_lost(),
@@ -381,17 +381,15 @@ impl Engine {
         if self.is_lost { Ended::Lost } else { Ended::Stopped }
     }
 
-    /// Takes what else was delivered by now, as far as that may be and not too much of it.
-    fn take_more(&mut self, turn: Input) {
+    /// Takes what else was delivered by now on a topic, as far as that may be and not too much of it.
+    fn take_more(&mut self, input: Input) {
         for _ in 1..TOGETHER {
             if !self.may_read() {
                 return;
             }
-            match jobs::next_delivery(&mut self.intakes, turn).now_or_never() {
-                Some((input, Some(delivery))) => self.on_delivery(input, delivery),
-                Some((input, None)) => return self.close(input),
-                None => return,
-            }
+            let next = self.intakes.get_mut(input).and_then(|intake| intake.as_mut()?.try_next());
+            let Some(delivery) = next else { return };
+            self.on_delivery(input, delivery);
         }
     }
 

@@ -40,27 +40,34 @@ pub mod names {
     /// CloudEvents 1.0, binary mode.
     pub const CE_TIME: &str = "ce-time";
 
+    /// All of these, those first that every message has.
+    pub(super) const OURS: [&str; 16] = [
+        CORRELATION_ID,
+        TYPE,
+        SOURCE,
+        TRACEPARENT,
+        MESSAGE_ID,
+        CHANNEL,
+        CE_ID,
+        CE_TYPE,
+        CE_SOURCE,
+        CE_SPECVERSION,
+        CE_TIME,
+        DELIVERY_ID,
+        DEADLINE,
+        HOPS,
+        STATUS,
+        REPLY_TO,
+    ];
+
+    /// Which of these a name is, to the letter.
+    pub(super) fn place(name: &str) -> Option<usize> {
+        OURS.iter().position(|ours| *ours == name)
+    }
+
     /// The name of ours that this one is, to the letter.
     pub(super) fn known(name: &str) -> Option<&'static str> {
-        Some(match name {
-            CORRELATION_ID => CORRELATION_ID,
-            TYPE => TYPE,
-            SOURCE => SOURCE,
-            TRACEPARENT => TRACEPARENT,
-            MESSAGE_ID => MESSAGE_ID,
-            CHANNEL => CHANNEL,
-            CE_ID => CE_ID,
-            CE_TYPE => CE_TYPE,
-            CE_SOURCE => CE_SOURCE,
-            CE_SPECVERSION => CE_SPECVERSION,
-            CE_TIME => CE_TIME,
-            DELIVERY_ID => DELIVERY_ID,
-            DEADLINE => DEADLINE,
-            HOPS => HOPS,
-            STATUS => STATUS,
-            REPLY_TO => REPLY_TO,
-            _ => return None,
-        })
+        OURS.get(place(name)?).copied()
     }
 }
 
@@ -104,25 +111,40 @@ impl Attributes {
         Self { entries: Vec::with_capacity(n), values: String::with_capacity(values) }
     }
 
-    /// No attributes, with room for `n` whose names and values stand in this text: see
-    /// [`Attributes::set_within`].
-    pub fn over(text: String, n: usize) -> Self {
-        Self { entries: Vec::with_capacity(n), values: text }
-    }
-
-    /// The same as [`Attributes::set_named`] for a name and value that stand in the text that these were made
-    /// over: what needs no cleaning is not copied. Places that the text does not have set nothing.
-    pub fn set_within(&mut self, name: Range<usize>, value: Range<usize>) {
-        let (Some(name), Some(text)) = (self.values.get(name), self.values.get(value.clone())) else {
-            return;
-        };
-        match names::known(name) {
-            Some(known) if is_plain(text) => self.put_place(Cow::Borrowed(known), value.start, value.end),
-            _ => {
-                let (name, text) = (name.to_owned(), text.to_owned());
-                self.set_named(&name, &text);
+    /// Attributes whose names and values stand in this text, at these places, about `n` of them. The same as
+    /// [`Attributes::set_named`] for each, but what needs no cleaning is not copied. Places that the text
+    /// does not have set nothing.
+    pub fn within(
+        text: String,
+        n: usize,
+        places: impl IntoIterator<Item = (Range<usize>, Range<usize>)>,
+    ) -> Self {
+        let mut attributes = Self { entries: Vec::with_capacity(n), values: text };
+        // Of our own names each mostly stands there once, and then need not be looked for.
+        let (mut seen, mut all_ours) = ([false; names::OURS.len()], true);
+        for (name, value) in places {
+            let (Some(name), Some(text)) =
+                (attributes.values.get(name), attributes.values.get(value.clone()))
+            else {
+                continue;
+            };
+            match names::place(name).and_then(|at| Some((*names::OURS.get(at)?, seen.get_mut(at)?))) {
+                Some((name, seen)) if is_plain(text) => {
+                    let (name, Range { start, end }) = (Cow::Borrowed(name), value);
+                    if !std::mem::replace(seen, true) && all_ours {
+                        attributes.entries.push(Entry { name, start, end });
+                    } else {
+                        attributes.put_place(name, start, end);
+                    }
+                }
+                _ => {
+                    all_ours = false;
+                    let (name, text) = (name.to_owned(), text.to_owned());
+                    attributes.set_named(&name, &text);
+                }
             }
         }
+        attributes
     }
 
     /// Sets `name` to `value`, replacing what stood there. Control characters are dropped from the
@@ -283,14 +305,14 @@ mod tests {
             pairs in proptest::collection::vec(("[a-z ]{0,4}|channel|CHANNEL|hops|type", "[ -~\u{0}ü]{0,12}"), 0..6),
         ) {
             let text: String = pairs.iter().flat_map(|(name, value)| [name.as_str(), value]).collect();
-            let (mut within, mut given) = (Attributes::over(text, 2), Attributes::new());
-            let mut at = 0;
+            let (mut places, mut given, mut at) = (Vec::new(), Attributes::new(), 0);
             for (name, value) in &pairs {
                 let (middle, end) = (at + name.len(), at + name.len() + value.len());
-                within.set_within(at..middle, middle..end);
+                places.push((at..middle, middle..end));
                 given.set_named(name, value);
                 at = end;
             }
+            let within = Attributes::within(text, 2, places);
             prop_assert_eq!(within, given);
         }
 

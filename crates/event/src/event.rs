@@ -189,11 +189,13 @@ impl Event {
         let destination = destination.and_then(|raw| not_blank(raw.as_bytes()));
         EgressView {
             destination: destination.or_else(|| self.text("egressDestination")),
-            kind: match kind.filter(|kind| !kind.is_null()) {
-                None => Some(EgressKind::Chat),
-                Some(word) => word.as_str().and_then(|word| EgressKind::parse(&word)),
-            },
+            kind: kind_of(kind),
         }
+    }
+
+    /// How an answer is said: the same as in [`Event::egress`].
+    pub fn egress_kind(&self) -> Option<EgressKind> {
+        kind_of(self.member("egress").and_then(|egress| egress.get("type")))
     }
 
     /// `message`.
@@ -268,6 +270,14 @@ impl Event {
     fn list<T>(&self, name: &str, read: impl Fn(&Raw) -> Option<T>) -> Vec<T> {
         let values = self.member(name).and_then(|raw| raw.as_array()).unwrap_or_default();
         values.iter().filter_map(read).collect()
+    }
+}
+
+/// `None` for a word that is none of ours.
+fn kind_of(word: Option<Raw>) -> Option<EgressKind> {
+    match word.filter(|word| !word.is_null()) {
+        None => Some(EgressKind::Chat),
+        Some(word) => word.as_str().and_then(|word| EgressKind::parse(&word)),
     }
 }
 

@@ -401,7 +401,7 @@ impl Engine {
 
 /// What a sink that takes data hands on beside the text.
 fn about(event: &Event) -> Box<About> {
-    let kind = event.egress().kind.unwrap_or(EgressKind::Chat);
+    let kind = event.egress_kind().unwrap_or(EgressKind::Chat);
     Box::new(About {
         kind,
         correlation_id: event.correlation_id(),

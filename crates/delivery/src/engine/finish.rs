@@ -108,7 +108,7 @@ impl Engine {
         if !is_held || shared.config.has(Defect::AckBeforeOutcome) {
             return self.jobs.push(Box::pin(jobs::conclude(shared, id, outcome, None, line, letter, inputs)));
         }
-        let receipt = shared.bus.publish(&outcome.topic, outcome.finalize.clone());
+        let receipt = shared.bus.publish_kept(&outcome.topic, &outcome.finalize);
         if letter.is_none() && outcome.copy_to.is_none() && receipt.is_driven_elsewhere() {
             return self.confirmations.push(Published { work: id, outcome, line, inputs }, receipt);
         }

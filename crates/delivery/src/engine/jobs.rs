@@ -329,7 +329,7 @@ pub(super) async fn publish_outcome(
             return Told::NotOurs;
         }
         let receipt =
-            first.take().unwrap_or_else(|| shared.bus.publish(&outcome.topic, outcome.finalize.clone()));
+            first.take().unwrap_or_else(|| shared.bus.publish_kept(&outcome.topic, &outcome.finalize));
         match receipt.await {
             Ok(stored) => {
                 let is_there = stored.duplicate && ended_otherwise(shared, outcome, stored.seq).await;
