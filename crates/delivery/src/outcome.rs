@@ -56,11 +56,8 @@ impl Outcome {
             Ending::Accepted => {}
             Ending::Failed { error, .. } => finalize.error = Some(error),
         }
-        let message = Message::new(
-            finalize.message_id(),
-            finalize.attributes(source, attributes.get(names::TRACEPARENT)),
-            finalize.body(),
-        );
+        let (id, described) = finalize.described(source, attributes.get(names::TRACEPARENT));
+        let message = Message::new(id, described, finalize.body());
         let asked = event.and_then(Event::finalization_destination).and_then(|text| Topic::parse(&text).ok());
         let topic =
             asked.filter(|topic| topic.family() == Family::Finalizer).unwrap_or_else(Topic::finalizer);

@@ -103,23 +103,28 @@ impl Finalize<'_> {
     /// Its attributes. `source` is the service that ended it; status and delivery id stand in them
     /// so that outcomes can be read back without their bodies.
     pub fn attributes(&self, source: &str, traceparent: Option<&str>) -> Attributes {
+        self.described(source, traceparent).1
+    }
+
+    /// Its dedupe id and its attributes.
+    pub fn described(&self, source: &str, traceparent: Option<&str>) -> (MessageId, Attributes) {
         let id = self.message_id();
         let mut attributes = Attributes::with_capacity(12);
         attributes.put(names::CORRELATION_ID, self.correlation_id);
-        attributes.put(names::TYPE, FINALIZE_TYPE);
+        attributes.push(names::TYPE, FINALIZE_TYPE);
         attributes.put(names::SOURCE, source);
         if let Some(traceparent) = traceparent {
             attributes.put(names::TRACEPARENT, traceparent);
         }
         attributes.put(names::MESSAGE_ID, id.as_str());
         attributes.put(names::DELIVERY_ID, self.delivery_id);
-        attributes.put(names::STATUS, self.status.as_str());
+        attributes.push(names::STATUS, self.status.as_str());
         attributes.put(names::CE_ID, id.as_str());
-        attributes.put(names::CE_TYPE, FINALIZE_TYPE);
+        attributes.push(names::CE_TYPE, FINALIZE_TYPE);
         attributes.put(names::CE_SOURCE, source);
-        attributes.put(names::CE_SPECVERSION, "1.0");
-        attributes.put(names::CE_TIME, as_text(&self.delivered_at.ascii()));
-        attributes
+        attributes.push(names::CE_SPECVERSION, "1.0");
+        attributes.push(names::CE_TIME, as_text(&self.delivered_at.ascii()));
+        (id, attributes)
     }
 
     /// Its body. Candidates and annotations are left out where it would be too long with them.

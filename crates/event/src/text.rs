@@ -24,22 +24,24 @@ pub fn egress_text(event: &Event) -> Option<String> {
     if let Some(text) = best_candidate(&event.candidates()).and_then(|c| c.text.clone()) {
         return Some(text);
     }
-    let message = event.message();
-    let role = message.as_ref().and_then(|m| m.role.as_deref()).unwrap_or_default();
-    let said = message.as_ref().and_then(|m| m.text.clone()).filter(|t| !is_blank(t));
-    if matches!(role, "assistant" | "system")
-        && let Some(text) = said
+    let message = event.member("message").filter(Raw::is_object);
+    let [role, text, raw] =
+        message.map(|message| message.pick(["role", "text", "rawPlatformPayload"])).unwrap_or_default();
+    let role = role.as_ref().and_then(Raw::as_str).unwrap_or_default();
+    let said = text.as_ref().and_then(Raw::as_str);
+    if matches!(&*role, "assistant" | "system")
+        && let Some(text) = &said
+        && !is_blank(text)
     {
-        return Some(text);
+        return Some(text.as_ref().to_owned());
     }
     let payload = event.payload()?;
-    let own_words: Vec<String> = match &message {
-        Some(m) if role == "user" => {
-            let raw = m.raw_platform_payload.as_ref();
-            let in_raw = |path: &[&str]| raw.and_then(|r| r.at(path)).as_ref().and_then(string);
-            [m.text.clone(), in_raw(&["text"]), in_raw(&["chat", "text"])].into_iter().flatten().collect()
-        }
-        _ => Vec::new(),
+    let own_words: Vec<String> = if role == "user" {
+        let in_raw = |path: &[&str]| raw.as_ref().and_then(|raw| raw.at(path)).as_ref().and_then(string);
+        let said = said.map(std::borrow::Cow::into_owned);
+        [said, in_raw(&["text"]), in_raw(&["chat", "text"])].into_iter().flatten().collect()
+    } else {
+        Vec::new()
     };
     [&["chat", "text"][..], &["text"]]
         .iter()

@@ -235,9 +235,9 @@ impl Engine {
                 if self.stop_by.is_some() {
                     self.give_back(id);
                 }
+                self.ready.push_back(at);
             }
         }
-        self.ready.push_back(at);
     }
 
     /// How long the platform it is said on remembers an attempt.

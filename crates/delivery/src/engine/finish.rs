@@ -147,7 +147,10 @@ impl Engine {
 
     /// Forgets a delivery that is no longer ours.
     pub(super) fn let_go(&mut self, id: WorkId) -> Option<Work> {
-        self.leave(id);
+        // What has ended has left its conversation.
+        if !matches!(self.works.get(id)?.place, Place::Ending) {
+            self.leave(id);
+        }
         let work = self.works.remove(id)?;
         self.by_id.remove(&work.ticket.name());
         Some(work)
