@@ -242,8 +242,8 @@ impl Engine {
 
     /// How long the platform it is said on remembers an attempt.
     pub(super) fn remembers(&self, id: WorkId) -> Option<Duration> {
-        let conversation = self.lanes.get(self.works.get(id)?.conversation?)?;
-        self.shared.sinks.get(conversation.sink?)?.capabilities().remembers
+        let sink = self.works.get(id)?.sink?;
+        self.shared.sinks.get(sink)?.capabilities().remembers
     }
 
     /// Moves what holds a slot of the bus into the lane, all but the first `keep`.

@@ -52,11 +52,9 @@ impl Engine {
         let Some(work) = self.works.get_mut(id) else { return };
         work.place = Place::Ending;
         let ending = doubtful.as_ref().unwrap_or(ending);
-        let conversation = work.conversation.and_then(|at| self.lanes.get(at));
-        let platform = conversation.map_or("none", |conversation| conversation.key.platform);
+        let platform = work.key.as_ref().map_or("none", |key| key.platform);
         let ticket = &work.ticket;
-        let sink = conversation.and_then(|conversation| conversation.sink);
-        shared.count(platform, sink, ending);
+        shared.count(platform, work.sink, ending);
         let total = now.since(ticket.order.published_at());
         shared.meter.total.observe(total.as_secs_f64());
         let known = &shared.config.known_topics;
@@ -66,7 +64,7 @@ impl Engine {
         let attributes = message.map_or(&NO_ATTRIBUTES, |message| &message.attributes);
         let outcome = Outcome::of(ticket, attributes, event, ending, &shared.source, known, now);
         if let Ending::Failed { reason, error } = ending {
-            let channel = conversation.map_or("", |conversation| channel_of(&conversation.key.target));
+            let channel = work.key.as_ref().map_or("", |key| channel_of(&key.target));
             let correlation = event.and_then(Event::correlation_id).unwrap_or_default();
             error!(
                 event = "egress.failed",

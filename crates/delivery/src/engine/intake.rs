@@ -95,6 +95,8 @@ impl Engine {
             ticket,
             timing,
             conversation: None,
+            key: None,
+            sink: None,
             place: Place::Held(loaded),
             lane: None,
             lost: 0,
@@ -110,9 +112,10 @@ impl Engine {
             return self.finish(work, ending);
         }
         let Some(Destination { platform, target, sink, also }) = destination else { return };
-        let conversation = self.lanes.open(Key { platform, target }, sink, also);
+        let key = Key { platform, target };
+        let conversation = self.lanes.open(key.clone(), sink, also);
         if let Some(work) = self.works.get_mut(work) {
-            work.conversation = Some(conversation);
+            (work.conversation, work.key, work.sink) = (Some(conversation), Some(key), sink);
             work.may_have_been_sent = work.ticket.may_have_been_sent || delivered_before;
         }
         self.lanes.join(conversation, order, work, false);

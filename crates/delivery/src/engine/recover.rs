@@ -157,6 +157,8 @@ impl Engine {
             ticket: entry.ticket,
             timing,
             conversation: None,
+            key: None,
+            sink: None,
             place: Place::Parked,
             lane: Some(entry.seq),
             lost: 0,
@@ -171,9 +173,10 @@ impl Engine {
         match entry.goes {
             Err(ending) => self.finish(work, ending),
             Ok(Destination { platform, target, sink, also }) => {
-                let at = self.lanes.open(Key { platform, target }, sink, also);
+                let key = Key { platform, target };
+                let at = self.lanes.open(key.clone(), sink, also);
                 if let Some(work) = self.works.get_mut(work) {
-                    work.conversation = Some(at);
+                    (work.conversation, work.key, work.sink) = (Some(at), Some(key), sink);
                     // More than the first may have been: the outcomes of those before it may have been lost.
                     work.may_have_been_sent = true;
                 }

@@ -6,7 +6,7 @@ use chatbus_event::{ErrorInfo, Event};
 use super::jobs::Input;
 use super::weigh::{Fetched, Slot};
 use crate::decide::{Ending, Timing};
-use crate::lanes::ConversationId;
+use crate::lanes::{ConversationId, Key};
 use crate::ticket::Ticket;
 
 /// One delivery in the engine's hands, from its first reading to the confirmation of its outcome.
@@ -15,6 +15,9 @@ pub(super) struct Work {
     pub(super) ticket: Ticket,
     pub(super) timing: Timing,
     pub(super) conversation: Option<ConversationId>,
+    /// Where it goes, and which sink serves that, if one does. What has left its conversation has these still.
+    pub(super) key: Option<Key>,
+    pub(super) sink: Option<usize>,
     pub(super) place: Place,
     /// Its place in the lane topic, when it has a record there: then nothing else need be kept.
     pub(super) lane: Option<u64>,
