@@ -87,6 +87,8 @@ pub struct Engine {
     /// The bus's epoch at the last look-back; `None` until the first is done.
     looked_back: Option<u64>,
     looking_back: bool,
+    /// Whether the look-back under way began too early: another follows it.
+    look_again: bool,
     bus_status: watch::Receiver<BusStatus>,
     /// Deliveries that came while outcomes had to be looked up first.
     unread: Vec<(Slot, Delivery)>,
@@ -241,6 +243,7 @@ impl Engine {
             unconfirmed: 0,
             looked_back: None,
             looking_back: false,
+            look_again: false,
             bus_status,
             unread: Vec::new(),
             intakes: [None, None],

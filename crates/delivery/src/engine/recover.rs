@@ -71,7 +71,9 @@ impl Engine {
     pub(super) fn on_dispatch(&mut self) {
         if self.dispatches() {
             self.dispatches_since = self.shared.runtime.clock.now();
-            // The last one may have said what still waits in the generic topic.
+            // The last one may have said what still waits in the generic topic, and also since a look-back
+            // that is under way began.
+            self.look_again = self.looking_back;
             return self.look_back();
         }
         self.intakes[GENERIC] = None;
@@ -119,6 +121,9 @@ impl Engine {
         }
         self.join();
         self.look_back_if_broken();
+        if std::mem::take(&mut self.look_again) {
+            self.look_back();
+        }
         if !self.may_begin() {
             return;
         }
