@@ -16,7 +16,7 @@ pub use accept::{Accept, Accepted};
 pub use factory::{BuildContext, PlatformFactory};
 pub use share::Share;
 pub use sink::{
-    About, Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
+    Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
 };
 pub use source::{Connector, Emit, Emitted, Inbound};
 pub use status::{AuthState, ConnectionState, Counters, LastError, RefusedChannel, Snapshot, Status};

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chatbus_event::EgressKind;
-use chatbus_event::json::Raw;
+use chatbus_event::Event;
 use chatbus_runtime::Fence;
 use tokio::sync::watch;
 
@@ -85,25 +84,9 @@ pub struct Outbound {
     /// Looked at as the last step before bytes go out: once it is lost another instance may say this,
     /// and a sink that has not begun answers [`Verdict::NotNow`].
     pub fence: Fence,
-    /// What else the event says; for sinks that take [`Capabilities::data`].
-    pub about: Option<Box<About>>,
-}
-
-/// What a sink that takes data hands on beside the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// `egress.type`: with [`EgressKind::Event`] there may be no text, and `data` is all.
-    pub kind: EgressKind,
-    /// Ties it to what it answers.
-    pub correlation_id: Option<String>,
-    /// `source`.
-    pub source: String,
-    /// `type`.
-    pub event_type: String,
-    /// `metadata.connectionId`: the one connection it is for, while that lives.
-    pub connection: Option<String>,
-    /// `payload`.
-    pub data: Option<Raw>,
+    /// The event itself; for sinks that take [`Capabilities::data`]. One of kind [`EgressKind::Event`](chatbus_event::EgressKind::Event) may
+    /// have no text, and its payload is all.
+    pub event: Option<Arc<Event>>,
 }
 
 /// Whether a send could begin.

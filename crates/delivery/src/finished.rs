@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 /// 10^26, and an id of any length costs the same.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    known: HashSet<u128, BuildHasherDefault<Half>>,
+    known: HashSet<Mark, BuildHasherDefault<Half>>,
     hashes: RandomState,
-    order: VecDeque<(Instant, u128)>,
+    order: VecDeque<(Instant, Mark)>,
     keep: Duration,
     capacity: usize,
 }
+
+/// By what a delivery that ended is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Mark(u128);
 
 /// Hashes what is a hash already: half of it.
 #[derive(Debug, Default)]
@@ -37,10 +41,9 @@ impl Finished {
     }
 
     /// Remembers that this delivery ended.
-    pub(crate) fn insert(&mut self, id: &str, now: Instant) {
-        let id = self.hash(id);
-        if self.known.insert(id) {
-            self.order.push_back((now, id));
+    pub(crate) fn insert(&mut self, mark: Mark, now: Instant) {
+        if self.known.insert(mark) {
+            self.order.push_back((now, mark));
         }
         while let Some(&(since, oldest)) = self.order.front() {
             if self.order.len() <= self.capacity && now.duration_since(since) <= self.keep {
@@ -52,17 +55,18 @@ impl Finished {
     }
 
     /// Whether this delivery is known to have ended.
-    pub(crate) fn contains(&self, id: &str) -> bool {
-        self.known.contains(&self.hash(id))
+    pub(crate) fn contains(&self, mark: Mark) -> bool {
+        self.known.contains(&mark)
     }
 
-    fn hash(&self, id: &str) -> u128 {
+    /// What stands for an id here, and nowhere else.
+    pub(crate) fn mark(&self, id: &str) -> Mark {
         let mut hasher = self.hashes.build_hasher();
         id.hash(&mut hasher);
         let first = hasher.finish();
         // The second half goes on from the first one's state, which all of the id went into.
         hasher.write_u8(1);
-        u128::from(first) << 64 | u128::from(hasher.finish())
+        Mark(u128::from(first) << 64 | u128::from(hasher.finish()))
     }
 }
 
@@ -92,13 +96,14 @@ mod tests {
     fn what_ended_is_forgotten_by_age_and_by_number() {
         let start = Instant::now();
         let mut finished = Finished::new(Duration::from_secs(10), 2);
-        finished.insert("a", start);
-        finished.insert("b", start + Duration::from_secs(1));
-        finished.insert("b", start + Duration::from_secs(1));
-        assert!(finished.contains("a") && finished.contains("b") && !finished.contains("c"));
-        finished.insert("c", start + Duration::from_secs(2));
-        assert!(!finished.contains("a"), "full: the oldest went");
-        finished.insert("d", start + Duration::from_secs(12));
-        assert!(!finished.contains("b") && finished.contains("d"), "too old");
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| finished.mark(id));
+        finished.insert(a, start);
+        finished.insert(b, start + Duration::from_secs(1));
+        finished.insert(b, start + Duration::from_secs(1));
+        assert!(finished.contains(a) && finished.contains(b) && !finished.contains(c));
+        finished.insert(c, start + Duration::from_secs(2));
+        assert!(!finished.contains(a), "full: the oldest went");
+        finished.insert(d, start + Duration::from_secs(12));
+        assert!(!finished.contains(b) && finished.contains(d), "too old");
     }
 }

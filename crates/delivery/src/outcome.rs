@@ -1,5 +1,7 @@
 //! The records of how a delivery ended: its finalize event, and for a failure its dead letter.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use chatbus_bus::Message;
 use chatbus_event::{Attributes, DeadLetter, Event, Family, Finalize, Timestamp, Topic, names};
@@ -35,8 +37,8 @@ impl Outcome {
     ) -> Self {
         let correlation_id = event
             .and_then(Event::correlation_id)
-            .or_else(|| attributes.get(names::CORRELATION_ID).map(str::to_owned))
-            .unwrap_or_else(|| (*ticket.id).to_owned());
+            .or_else(|| attributes.get(names::CORRELATION_ID).map(Cow::Borrowed))
+            .unwrap_or(Cow::Borrowed(&ticket.id));
         let mut finalize = Finalize {
             correlation_id: &correlation_id,
             delivery_id: &ticket.id,

@@ -45,7 +45,7 @@ const GATEWAY_TOPICS: &str = "internal.api.egress.v1.";
 /// # Errors
 /// With the reason of its dead letter when it goes nowhere.
 pub fn resolve(
-    facts: &Facts,
+    facts: &Facts<'_>,
     table: &PlatformTable,
     sinks: &[Arc<dyn Sink>],
     is_connected: impl Fn(&str) -> bool,
@@ -72,13 +72,13 @@ pub fn resolve(
 
 /// The first rule that decides.
 fn platform<'t>(
-    facts: &Facts,
+    facts: &Facts<'_>,
     table: &'t PlatformTable,
     sinks: &[Arc<dyn Sink>],
     is_connected: impl Fn(&str) -> bool,
 ) -> Result<&'t Platform, Refusal> {
     let gateway = || table.gateway().ok_or(refuse(Reason::NoPlatform, "there is no gateway"));
-    let source = facts.source.as_str();
+    let source = &*facts.source;
     let provider = facts.auth_provider.as_deref().unwrap_or_default();
     match facts.destination.as_deref().unwrap_or_default() {
         "" | EGRESS_TOPIC => {}
@@ -116,7 +116,7 @@ fn platform<'t>(
 
 /// The channel of an event, unless it is another platform's; else the first configured one.
 fn channel(
-    facts: &Facts,
+    facts: &Facts<'_>,
     platform: &Platform,
     table: &PlatformTable,
     sink: Option<&dyn Sink>,
@@ -138,7 +138,7 @@ fn channel(
 
 /// A chat on a platform without public channels: its own conversation if it names one, else the user.
 fn conversation(
-    facts: &Facts,
+    facts: &Facts<'_>,
     platform: &Platform,
     table: &PlatformTable,
     sink: Option<&dyn Sink>,
@@ -159,7 +159,7 @@ fn conversation(
 }
 
 fn user(
-    facts: &Facts,
+    facts: &Facts<'_>,
     platform: &Platform,
     table: &PlatformTable,
     sink: Option<&dyn Sink>,
@@ -186,7 +186,7 @@ fn user(
 }
 
 /// The gateway's users are named as their tokens name them, so the id stays as written.
-fn gateway_user(facts: &Facts) -> Result<Target, Refusal> {
+fn gateway_user(facts: &Facts<'_>) -> Result<Target, Refusal> {
     match facts.user_id.as_deref().filter(|id| !id.trim().is_empty()) {
         Some(id) => Ok(Audience::User(id.into())),
         None => Err(refuse(Reason::NoRecipient, "no userId")),
@@ -194,7 +194,7 @@ fn gateway_user(facts: &Facts) -> Result<Target, Refusal> {
 }
 
 /// A token may be made for a platform's user under the name that chatbus gives it.
-fn also_called(facts: &Facts, table: &PlatformTable) -> Option<Target> {
+fn also_called(facts: &Facts<'_>, table: &PlatformTable) -> Option<Target> {
     let (provider, id) = (facts.auth_provider.as_deref()?, facts.user_id.as_deref()?);
     let is_other = !table.mentions_gateway(provider) && !id.contains(':');
     is_other.then(|| Audience::User(format!("{provider}:{id}").into()))

@@ -43,6 +43,14 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Drops a value where it is: a large one need not be moved for that.
+    pub(crate) fn discard(&mut self, at: usize) {
+        if let Some(place) = self.values.get_mut(at).filter(|place| place.is_some()) {
+            *place = None;
+            self.free.push(at);
+        }
+    }
+
     /// The values in the order of their numbers: the same in every run.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.values.iter().enumerate().filter_map(|(at, value)| Some((at, value.as_ref()?)))

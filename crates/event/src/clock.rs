@@ -88,7 +88,7 @@ impl Timestamp {
     }
 
     /// As it is printed.
-    pub(crate) fn ascii(self) -> [u8; 24] {
+    pub fn ascii(self) -> [u8; 24] {
         // Written by hand because every envelope holds two of them and this is several times
         // faster than a general formatter; days-to-date is the well-known civil calendar algorithm.
         let days = self.0.div_euclid(86_400_000);

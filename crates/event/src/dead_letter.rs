@@ -63,7 +63,7 @@ impl DeadLetter<'_> {
         let correlation_id = event
             .as_ref()
             .and_then(Event::correlation_id)
-            .unwrap_or_else(|| derived.hyphenated().to_string());
+            .unwrap_or_else(|| derived.hyphenated().to_string().into());
         let trace_id = event.as_ref().and_then(trace_of).unwrap_or(derived);
         let body_with = |as_text| self.body(event.as_ref(), &derived, &correlation_id, &trace_id, as_text);
         let mut body = body_with(false);

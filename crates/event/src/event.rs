@@ -142,7 +142,7 @@ impl Event {
     }
 
     /// `source`; for Envelope v1 its platform.
-    pub fn source(&self) -> String {
+    pub fn source(&self) -> Cow<'_, str> {
         match self.shape {
             Shape::V1 => self.v1_source("platform").unwrap_or_default(),
             _ => self.text("source").unwrap_or_default(),
@@ -150,22 +150,22 @@ impl Event {
     }
 
     /// `id`.
-    pub fn id(&self) -> Option<String> {
+    pub fn id(&self) -> Option<Cow<'_, str>> {
         self.text("id")
     }
 
     /// `correlationId`.
-    pub fn correlation_id(&self) -> Option<String> {
+    pub fn correlation_id(&self) -> Option<Cow<'_, str>> {
         self.text("correlationId")
     }
 
     /// `traceId`: 32 hex digits, or in the older shapes a UUID.
-    pub fn trace_id(&self) -> Option<String> {
+    pub fn trace_id(&self) -> Option<Cow<'_, str>> {
         self.text("traceId")
     }
 
     /// `channel`, not blank; for Envelope v1 the source's, else its `channelId`.
-    pub fn channel(&self) -> Option<String> {
+    pub fn channel(&self) -> Option<Cow<'_, str>> {
         let named = self.text("channel");
         match self.shape {
             Shape::V1 => named.or_else(|| self.v1_source("channel")).or_else(|| self.v1_source("channelId")),
@@ -174,19 +174,19 @@ impl Event {
     }
 
     /// `userId`, not blank; for Envelope v1 the id of `user`.
-    pub fn user_id(&self) -> Option<String> {
+    pub fn user_id(&self) -> Option<Cow<'_, str>> {
         let named = self.text("userId");
         match self.shape {
-            Shape::V1 => named.or_else(|| not_blank(self.member("user")?.get("id")?.as_bytes())),
+            Shape::V1 => named.or_else(|| owned(&self.member("user")?.get("id")?)),
             _ => named,
         }
     }
 
     /// Where an answer goes and how it is said.
-    pub fn egress(&self) -> EgressView {
+    pub fn egress(&self) -> EgressView<'_> {
         let inner = self.member("egress").map(|egress| egress.pick(["destination", "type"]));
         let [destination, kind] = inner.unwrap_or_default();
-        let destination = destination.and_then(|raw| not_blank(raw.as_bytes()));
+        let destination = destination.and_then(|raw| owned(&raw));
         EgressView {
             destination: destination.or_else(|| self.text("egressDestination")),
             kind: kind_of(kind),
@@ -245,20 +245,20 @@ impl Event {
     }
 
     /// `replyTo`: where a copy of the outcome goes.
-    pub fn reply_to(&self) -> Option<String> {
+    pub fn reply_to(&self) -> Option<Cow<'_, str>> {
         self.text("replyTo")
     }
 
     /// `finalizationDestination`: where the outcome goes.
-    pub fn finalization_destination(&self) -> Option<String> {
+    pub fn finalization_destination(&self) -> Option<Cow<'_, str>> {
         self.text("finalizationDestination")
     }
 
-    fn v1_source(&self, key: &str) -> Option<String> {
-        not_blank(self.document.get("source")?.get(key)?.as_bytes())
+    fn v1_source(&self, key: &str) -> Option<Cow<'_, str>> {
+        owned(&self.document.get("source")?.get(key)?)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         let beside = || self.document.look(name);
         let found = match &self.envelope {
             Some(envelope) if ENVELOPE_MEMBERS.contains(&name) => envelope.look(name).or_else(beside),
@@ -281,8 +281,13 @@ fn kind_of(word: Option<Raw>) -> Option<EgressKind> {
     }
 }
 
-fn not_blank(text: &[u8]) -> Option<String> {
-    string(text).filter(|text| !is_blank(text)).map(Cow::into_owned)
+fn not_blank(text: &[u8]) -> Option<Cow<'_, str>> {
+    string(text).filter(|text| !is_blank(text))
+}
+
+/// The same of what is no part of the event any more.
+fn owned(raw: &Raw) -> Option<Cow<'static, str>> {
+    not_blank(raw.as_bytes()).map(|text| Cow::Owned(text.into_owned()))
 }
 
 /// Whether there is nothing but white space in it. Nearly every text begins with something else.

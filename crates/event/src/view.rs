@@ -19,9 +19,9 @@ pub enum EgressKind {
 
 /// `egress`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EgressView {
+pub struct EgressView<'e> {
     /// `destination`, else the event's `egressDestination`; blank is none.
-    pub destination: Option<String>,
+    pub destination: Option<Cow<'e, str>>,
     /// `type`, `chat` where none stands; `None` for a word we do not know.
     pub kind: Option<EgressKind>,
 }

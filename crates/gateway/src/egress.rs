@@ -1,5 +1,6 @@
 //! What a bot asks to be said, as an event on an egress topic.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chatbus_bus::Message;
@@ -126,13 +127,13 @@ impl Origin {
     pub(crate) fn of(event: &Event) -> Option<Self> {
         let egress = event.egress();
         let origin = Self {
-            ids: [event.id(), event.message().and_then(|message| message.id)],
+            ids: [event.id().map(Cow::into_owned), event.message().and_then(|message| message.id)],
             kind: egress.kind,
-            destination: egress.destination,
-            source: event.source(),
-            correlation_id: event.correlation_id(),
-            channel: event.channel(),
-            user_id: event.user_id(),
+            destination: egress.destination.map(Cow::into_owned),
+            source: event.source().into_owned(),
+            correlation_id: event.correlation_id().map(Cow::into_owned),
+            channel: event.channel().map(Cow::into_owned),
+            user_id: event.user_id().map(Cow::into_owned),
             auth: event.member("auth"),
             connection: event.metadata("connectionId"),
         };

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use chatbus_connector::{About, Outbound};
+use chatbus_connector::Outbound;
 use chatbus_event::json::Raw;
-use chatbus_event::{EgressKind, Timestamp};
+use chatbus_event::{EgressKind, Event, Timestamp};
 
 use crate::codes::ErrorCode;
 
@@ -199,25 +199,27 @@ pub(crate) fn resumed(messages: Option<usize>, epoch: &str, seq: u64, now: Times
 
 /// `chat.message.received`.
 pub(crate) fn received(outbound: &Outbound, seq: u64, now: Timestamp) -> Bytes {
-    let about = outbound.about.as_deref();
+    let event = outbound.event.as_deref();
+    let is_data = |event: &&Event| event.egress_kind() == Some(EgressKind::Event);
+    let data = event.filter(is_data).and_then(Event::payload);
     let mut f = Frame::with_capacity("chat.message.received", 320 + outbound.text.len());
-    if !outbound.text.is_empty() || about.is_none_or(|about| about.data.is_none()) {
+    if !outbound.text.is_empty() || data.is_none() {
         f.text("text", &outbound.text);
     }
-    if let Some(About { event_type, data, .. }) = about {
-        if let Some(data) = data {
-            f.raw("data", data.as_bytes());
-        }
-        f.text("type", event_type);
+    if let Some(data) = data {
+        f.raw("data", data.as_bytes());
+    }
+    if let Some(event) = event {
+        f.text("type", &event.kind());
     }
     f.metadata();
     f.text("id", &outbound.delivery_id);
-    if let Some(correlation_id) = about.and_then(|about| about.correlation_id.as_deref()) {
-        f.text("correlationId", correlation_id);
+    if let Some(correlation_id) = event.and_then(Event::correlation_id) {
+        f.text("correlationId", &correlation_id);
     }
     f.number("seq", seq).time(now);
-    if let Some(about) = about {
-        f.text("source", &about.source);
+    if let Some(event) = event {
+        f.text("source", &event.source());
     }
     f.end()
 }
@@ -286,7 +288,9 @@ impl Frame {
 
     fn time(&mut self, now: Timestamp) -> &mut Self {
         self.key("timestamp");
-        let _ = serde_json::to_writer(&mut self.out, &now);
+        self.out.push(b'"');
+        self.out.extend_from_slice(&now.ascii());
+        self.out.push(b'"');
         self
     }
 

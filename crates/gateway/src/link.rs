@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::codes::Closing;
 use crate::fate::{Fate, Offered, Promise};
-use crate::socket::Socket;
+use crate::socket::{Socket, Taken};
 
 /// A connection, shared between its task and those who send to it.
 pub(crate) struct Link {
@@ -118,7 +118,7 @@ fn config() -> WebSocketConfig {
 impl Link {
     /// A connection on a socket whose upgrade is done; `part` was read after the request already.
     pub(crate) fn new(id: Uuid, token: Key, tcp: TcpStream, part: Vec<u8>) -> Self {
-        let socket = Socket { tcp: Some(tcp), read: part.len() as u64, written: 0 };
+        let socket = Socket::new(tcp, part.len() as u64);
         let wire = Wire {
             ws: WebSocket::from_partially_read(socket, part, Role::Server, Some(config())),
             queue: VecDeque::new(),
@@ -144,9 +144,18 @@ impl Link {
         if wire.is_closed || !fence.is_held(now) {
             return Offered::Known(Fate::Unsent);
         }
+        let taken = wire.write_now(&frame);
+        if taken == Taken::All {
+            return Offered::Known(Fate::Delivered);
+        }
         let (sender, mut fate) = oneshot::channel();
-        let promise = Promise { sender: Some(sender), is_begun: false };
-        wire.push(Item { frame, fence: Some(fence.clone()), promise });
+        let promise = Promise { sender: Some(sender), is_begun: taken == Taken::Some };
+        if taken == Taken::Some {
+            wire.staged.push(promise);
+            wire.is_dirty = true;
+        } else {
+            wire.push(Item { frame, fence: Some(fence.clone()), promise });
+        }
         if wire.order == Some(Order::Slow) || wire.pump(now) != Written::All {
             // The task waits for room, or ends.
             drop(wire);
@@ -258,6 +267,17 @@ impl Wire {
         written
     }
 
+    /// Writes a frame at once where nothing stands before it and the client has answered: nearly always, and
+    /// then no buffer and nobody who waits is needed.
+    fn write_now(&mut self, frame: &[u8]) -> Taken {
+        let is_free = self.queue.is_empty() && self.staged.is_empty() && !self.is_dirty;
+        if is_free && self.is_answered && self.order.is_none() && self.ws.can_write() {
+            self.ws.get_mut().write_text(frame)
+        } else {
+            Taken::Nothing
+        }
+    }
+
     /// Since when the kernel has taken nothing although bytes wait.
     pub(crate) fn stalled_since(&self) -> Option<Instant> {
         self.stall.map(|stall| stall.since)
@@ -294,9 +314,7 @@ impl Wire {
             return;
         }
         self.is_large = false;
-        let tcp = self.ws.get_mut().tcp.take();
-        let written = self.ws.get_ref().written;
-        let socket = Socket { tcp, read: self.understood, written };
+        let socket = self.ws.get_mut().take();
         self.ws = WebSocket::from_raw_socket(socket, Role::Server, Some(config()));
     }
 

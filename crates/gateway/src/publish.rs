@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(event.user_id().as_deref(), Some("twitch:1337"));
             assert_eq!(event.channel().as_deref(), Some("room-1"));
             assert_eq!(event.message().unwrap().text.as_deref(), Some("hi \"there\""));
-            assert_eq!(event.correlation_id(), Some(correlation_id.to_string()));
+            assert_eq!(event.correlation_id().as_deref(), Some(&*correlation_id.to_string()));
             let connection = event.metadata("connectionId").unwrap();
             assert_eq!(connection.as_str().as_deref(), Some("00000000-0000-0000-0000-000000000000"));
             assert_eq!(inbound.attributes.get("source"), Some("api-gateway"));

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use chatbus_connector::{
     Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
 };
+use chatbus_event::json::Raw;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use crate::fate::{Fate, Offered};
@@ -29,11 +31,14 @@ pub struct WebSocketSink {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Mostly one.
+type Links = SmallVec<[Arc<Link>; 2]>;
+
 /// A frame that was offered to a user's connections.
 struct InFlight {
     frame: Bytes,
     seq: u64,
-    links: Vec<Arc<Link>>,
+    links: Links,
     later: Vec<tokio::sync::oneshot::Receiver<Fate>>,
     is_delivered: bool,
     is_unverified: bool,
@@ -48,12 +53,15 @@ impl WebSocketSink {
         let user = users.get(user)?;
         // Held while the frame is numbered and queued: all connections get frames in one order.
         let mut state = user.lock();
-        let wanted = outbound.about.as_ref().and_then(|about| about.connection.as_deref());
-        let is_wanted = |link: &Link| wanted.is_some_and(|wanted| link.id.to_string() == wanted);
-        let open = state.links.iter().filter(|link| link.is_open());
-        let mut links: Vec<Arc<Link>> = open.map(Arc::clone).collect();
-        if let Some(one) = links.iter().find(|link| is_wanted(link)) {
-            links = vec![Arc::clone(one)];
+        let mut links: Links =
+            state.links.iter().filter(|link| link.is_open()).map(Arc::clone).collect();
+        // The one connection it is for, while that lives.
+        let wanted = outbound.event.as_ref().and_then(|event| event.metadata("connectionId"));
+        if links.len() > 1
+            && let Some(wanted) = wanted.as_ref().and_then(Raw::as_str)
+            && let Some(at) = links.iter().position(|link| link.id.to_string() == wanted)
+        {
+            links = Links::from_iter([links.swap_remove(at)]);
         }
         let now = runtime.clock.instant();
         if links.is_empty() || !outbound.fence.is_held(now) {

@@ -21,6 +21,7 @@ struct Inner {
     space: Space,
     copy: Mutex<Copy>,
     changed: watch::Sender<u64>,
+    lost: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +53,8 @@ impl Mirror {
     /// An empty mirror; [`Mirror::keep`] fills it.
     pub fn new(space: Space) -> Self {
         let copy = Mutex::default();
-        Self(Arc::new(Inner { space, copy, changed: watch::Sender::new(0) }))
+        let (changed, lost) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self(Arc::new(Inner { space, copy, changed, lost }))
     }
 
     /// Watches until the process stops.
@@ -115,6 +117,7 @@ impl Mirror {
                     let entries = std::mem::take(entries);
                     tell(Heard::Begun(&entries));
                     *self.lock() = Copy { entries, is_current: true };
+                    self.0.lost.send_modify(|version| *version += 1);
                     first = None;
                     backoff.reset();
                 }
@@ -122,7 +125,10 @@ impl Mirror {
                     tell(Heard::Changed(&change));
                     match change {
                         Change::Set(key, entry) => drop(self.lock().entries.insert(key, (entry, now()))),
-                        Change::Removed(key) => drop(self.lock().entries.remove(&key)),
+                        Change::Removed(key) => {
+                            self.lock().entries.remove(&key);
+                            self.0.lost.send_modify(|version| *version += 1);
+                        }
                         Change::Current => {}
                     }
                 }
@@ -153,6 +159,7 @@ impl Mirror {
         for key in gone {
             tell(Heard::Changed(&Change::Removed(key)));
             self.0.changed.send_modify(|version| *version += 1);
+            self.0.lost.send_modify(|version| *version += 1);
         }
     }
 
@@ -169,6 +176,11 @@ impl Mirror {
     /// Changes whenever an answer of this mirror may have.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changed.subscribe()
+    }
+
+    /// Changes whenever something that stood here may stand here no more.
+    pub fn losses(&self) -> watch::Receiver<u64> {
+        self.0.lost.subscribe()
     }
 
     /// What stands under a key.

@@ -7,6 +7,7 @@
 
 mod loops;
 
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,11 @@ const MAX_REQUESTS: usize = 16 * 1024;
 /// Bytes that wait for the socket beside the publish window. Far above what settlements and pulls of
 /// many consumers can be; over it the connection is as good as dead.
 const MAX_UNSENT: usize = 64 * 1024 * 1024;
+
+thread_local! {
+    /// Where header blocks are made; one is mostly as long as the last.
+    static BLOCK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A connection. Dropping the last handle does not close it; [`Session::close`] does.
 pub(crate) struct Session {
@@ -136,8 +142,19 @@ impl Session {
 
     fn try_publish(&self, topic: &Topic, message: &Message) -> Result<oneshot::Receiver<Answer>, BusError> {
         // The block is made first and outside of any lock: its length stands before it.
-        let mut block = Vec::with_capacity(1024);
-        headers::write(&mut block, topic, &message.id, &message.attributes);
+        BLOCK.with_borrow_mut(|block| {
+            block.clear();
+            headers::write(block, topic, &message.id, &message.attributes);
+            self.publish_block(topic, block, message)
+        })
+    }
+
+    fn publish_block(
+        &self,
+        topic: &Topic,
+        block: &[u8],
+        message: &Message,
+    ) -> Result<oneshot::Receiver<Answer>, BusError> {
         let total = block.len() + message.body.len();
         if block.len() > headers::MAX_HEADER_BYTES || total > self.info.max_payload {
             let why = format!("a message of {total} bytes, {} of them attributes, on {topic}", block.len());
@@ -153,7 +170,7 @@ impl Session {
             })?;
         self.send(|out| {
             let subject = [self.prefix.as_str(), topic.as_str()];
-            lines::publish_with_headers(out, subject, [&self.inbox, "p"], place, &block, &message.body);
+            lines::publish_with_headers(out, subject, [&self.inbox, "p"], place, block, &message.body);
             Ok(())
         })?;
         Ok(receiver)

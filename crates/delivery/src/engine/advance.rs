@@ -1,10 +1,9 @@
 //! Whose turn it is: from a conversation's head to the sink, or to the lane while it has to wait.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use chatbus_connector::{About, Audience, Availability, Outbound, Verdict};
-use chatbus_event::{Attempt, EgressKind, ErrorInfo, Event, Reason};
+use chatbus_connector::{Audience, Availability, Outbound, Verdict};
+use chatbus_event::{Attempt, ErrorInfo, Reason};
 use futures::FutureExt as _;
 use tracing::{debug, error};
 
@@ -162,13 +161,12 @@ impl Engine {
         let outbound = Outbound {
             delivery_id: work.ticket.id.clone(),
             target: target.clone(),
-            // Kept only where a second attempt may need it.
-            text: if work.lane.is_some() { std::mem::take(&mut loaded.text) } else { loaded.text.clone() },
+            text: loaded.take_text(),
             reply_to: None,
             deadline: work.timing.deadline,
             may_have_been_sent: work.may_have_been_sent && !self.shared.config.has(Defect::ResendOnDuplicate),
             fence: self.shared.cluster.fence.clone(),
-            about: if sink.capabilities().data { loaded.event.as_ref().map(about) } else { None },
+            event: loaded.event.clone().filter(|_| sink.capabilities().data),
         };
         work.place = Place::Sending(loaded);
         conversation.in_flight = Some((head, now));
@@ -190,7 +188,7 @@ impl Engine {
         };
         let Some(work) = self.works.get_mut(id) else { return };
         let Some(at) = work.conversation else { return };
-        let Place::Sending(loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
+        let Place::Sending(mut loaded) = std::mem::replace(&mut work.place, Place::Ending) else { return };
         self.shared.meter.send.observe(took.as_secs_f64());
         if let Some(word) = attempt_word(verdict) {
             let instance = self.shared.config.instance.as_str().to_owned();
@@ -228,7 +226,12 @@ impl Engine {
             After::Again { until, cause } => {
                 work.failures = work.failures.saturating_add(1);
                 let parked = work.lane.is_some();
-                work.place = if parked { Place::Parked } else { Place::Held(loaded) };
+                work.place = if parked {
+                    Place::Parked
+                } else {
+                    loaded.restore();
+                    Place::Held(loaded)
+                };
                 self.lanes.join(at, order, id, parked);
                 self.deadlines.insert((work.timing.deadline, id));
                 self.set_wait(at, Some(Wait { until: Some(until), firm: true, cause }));
@@ -397,19 +400,6 @@ impl Engine {
         let waiting = i64::try_from(self.lanes.parked()).unwrap_or(i64::MAX);
         self.shared.metrics.egress_waiting.set(waiting);
     }
-}
-
-/// What a sink that takes data hands on beside the text.
-fn about(event: &Event) -> Box<About> {
-    let kind = event.egress_kind().unwrap_or(EgressKind::Chat);
-    Box::new(About {
-        kind,
-        correlation_id: event.correlation_id(),
-        source: event.source(),
-        event_type: event.kind().into_owned(),
-        connection: event.metadata("connectionId").and_then(|id| id.as_str().map(Cow::into_owned)),
-        data: event.payload().filter(|_| kind == EgressKind::Event),
-    })
 }
 
 /// What may be logged of a target: a channel's name, never a user.

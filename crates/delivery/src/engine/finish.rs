@@ -1,21 +1,33 @@
 //! How a delivery ends: its outcome is published and confirmed, then its input is acknowledged or its
 //! lane record removed, then it is remembered as finished.
 
-use chatbus_bus::{Record, Settlement};
-use chatbus_event::{Attributes, Event, egress_text};
+use std::sync::Arc;
+
+use chatbus_bus::{Delivery, Record, Settlement};
+use chatbus_event::{Attributes, Event};
 use chatbus_telemetry::{ReasonLabels, UnsentLabels};
 use tracing::{error, warn};
 
 use super::advance::channel_of;
 use super::confirm::Published;
 use super::weigh::Slot;
-use super::work::{Loaded, Place, Work};
+use super::work::{Loaded, Place};
 use super::{Engine, Shared, jobs, legs};
 use crate::decide::Ending;
 use crate::defects::Defect;
 use crate::lanes::WorkId;
 use crate::outcome::{Outcome, dead_letter};
 use crate::ticket::Ticket;
+
+/// What is left of a delivery that was forgotten.
+pub(super) struct Parting {
+    /// What it came in with, where that is not settled yet.
+    pub(super) inputs: Vec<(Slot, Delivery)>,
+    /// Its lane record.
+    pub(super) lane: Option<u64>,
+    /// What came in its place meanwhile.
+    pub(super) newer: Option<(Slot, Delivery)>,
+}
 
 static NO_ATTRIBUTES: Attributes = Attributes::new();
 
@@ -58,7 +70,7 @@ impl Engine {
         let total = now.since(ticket.order.published_at());
         shared.meter.total.observe(total.as_secs_f64());
         let known = &shared.config.known_topics;
-        let event = loaded.event.as_ref();
+        let event = loaded.event.as_deref();
         let message = work.record(loaded).map(|record| &record.message);
         let original = message.map(|message| message.body.clone()).unwrap_or_default();
         let attributes = message.map_or(&NO_ATTRIBUTES, |message| &message.attributes);
@@ -71,7 +83,7 @@ impl Engine {
                 platform,
                 channel,
                 topic = ticket.origin.family().label(),
-                correlationId = correlation,
+                correlationId = &*correlation,
                 deliveryId = &*ticket.id,
                 reason = reason.as_str(),
                 errorCode = error.code,
@@ -128,7 +140,7 @@ impl Engine {
         self.unconfirmed = self.unconfirmed.saturating_sub(1);
         let now = self.now();
         if let Some(work) = self.works.get(id) {
-            self.finished.insert(&work.ticket.id, now);
+            self.finished.insert(work.mark, now);
         }
         self.forget(id);
         if let Some(conversation) = self.stalled.pop_first() {
@@ -143,27 +155,33 @@ impl Engine {
         self.let_go(id);
     }
 
-    /// Forgets a delivery that is no longer ours.
-    pub(super) fn let_go(&mut self, id: WorkId) -> Option<Work> {
+    /// Forgets a delivery that is no longer ours; gives what others must be told.
+    pub(super) fn let_go(&mut self, id: WorkId) -> Option<Parting> {
         // What has ended has left its conversation.
         if !matches!(self.works.get(id)?.place, Place::Ending) {
             self.leave(id);
         }
-        let work = self.works.remove(id)?;
+        let work = self.works.get_mut(id)?;
         self.by_id.remove(&work.ticket.name());
-        Some(work)
+        let parting = Parting {
+            inputs: std::mem::take(&mut work.inputs),
+            lane: work.lane,
+            newer: work.newer.take(),
+        };
+        self.works.discard(id);
+        Some(parting)
     }
 
     /// Lets go of a delivery whose outcome is on the bus.
     pub(super) fn forget(&mut self, id: WorkId) {
-        let Some(work) = self.let_go(id) else { return };
-        for (slot, delivery) in work.inputs {
+        let Some(Parting { inputs, lane, newer }) = self.let_go(id) else { return };
+        for (slot, delivery) in inputs {
             self.settle(slot, delivery, Settlement::Ack);
         }
-        if let Some(seq) = work.lane {
+        if let Some(seq) = lane {
             self.jobs.push(Box::pin(jobs::clear(self.shared.clone(), seq)));
         }
-        if let Some((slot, delivery)) = work.newer {
+        if let Some((slot, delivery)) = newer {
             self.accept(slot, delivery);
         }
     }
@@ -184,10 +202,11 @@ impl Engine {
 impl Shared {
     /// The body of a delivery that was read back from the lane.
     pub(super) fn load(&self, record: Record, ticket: &Ticket) -> Box<Loaded> {
-        let event = Event::decode(&record.message.body).ok();
-        let text = event.as_ref().and_then(egress_text).unwrap_or_default();
+        let event = Event::decode(&record.message.body).ok().map(Arc::new);
         let record = Record { topic: ticket.origin.clone(), ..record };
-        Box::new(Loaded { record: Some(self.loads.count(record)), event, text })
+        let mut loaded = Loaded { record: Some(self.loads.count(record)), event, text: String::new() };
+        loaded.restore();
+        Box::new(loaded)
     }
 
     fn count(&self, platform: &'static str, sink: Option<usize>, ending: &Ending) {

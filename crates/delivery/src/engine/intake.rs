@@ -2,6 +2,8 @@
 //!
 //! Who else could say it is decided when its turn comes: see `forward`.
 
+use std::sync::Arc;
+
 use chatbus_bus::{Delivery, Settlement, limits};
 use chatbus_event::{EgressKind, Event, Family, MAX_EVENT_BYTES, Reason, Timestamp, egress_text};
 use tracing::debug;
@@ -47,7 +49,8 @@ impl Engine {
         let topic = record.topic.family().label();
         self.shared.meter.received(slot.input);
         let id = delivery_id(record);
-        if self.finished.contains(&id) {
+        let mark = self.finished.mark(&id);
+        if self.finished.contains(mark) {
             debug!(event = "egress.repeated", topic, deliveryId = &*id, "its outcome is known");
             return self.settle_known(&id, slot, delivery);
         }
@@ -88,11 +91,12 @@ impl Engine {
             Plan::Say { destination, text } => (None, Some(destination), text),
             Plan::End(ending) => (Some(ending), None, String::new()),
         };
-        let loaded = Box::new(Loaded { record: None, event: decoded.ok(), text });
+        let loaded = Box::new(Loaded { record: None, event: decoded.ok().map(Arc::new), text });
         let (order, name) = (ticket.order, ticket.name());
         let deadline = timing.deadline;
         let work = self.works.insert(Work {
             ticket,
+            mark,
             timing,
             conversation: None,
             key: None,
@@ -213,7 +217,7 @@ impl super::Shared {
     }
 
     /// What the platform cannot do with the account it has here it may do with another's elsewhere.
-    fn by_others(&self, facts: &Facts, refusal: Refusal) -> Result<Destination, Refusal> {
+    fn by_others(&self, facts: &Facts<'_>, refusal: Refusal) -> Result<Destination, Refusal> {
         let elsewhere = match refusal.reason {
             Reason::Unsupported => {
                 resolve(facts, &self.table, &[], |user| self.cluster.peers.is_connected(user)).ok()

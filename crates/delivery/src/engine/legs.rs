@@ -42,7 +42,7 @@ pub(super) async fn leave(
     work: WorkId,
     ticket: Ticket,
     original: Message,
-    event: Option<Event>,
+    event: Option<Arc<Event>>,
 ) -> Done {
     let me = shared.config.instance.as_str();
     let says = match &shared.cluster.ledger {
@@ -59,7 +59,7 @@ pub(super) async fn leave(
             let now = shared.runtime.clock.now();
             let (known, source) = (&shared.config.known_topics, &shared.source);
             let outcome =
-                Outcome::of(&ticket, &original.attributes, event.as_ref(), &ending, source, known, now);
+                Outcome::of(&ticket, &original.attributes, event.as_deref(), &ending, source, known, now);
             let letter = || dead_letter(&ticket, &original.body, &ending, source, now);
             if jobs::publish_outcome(&shared, &outcome, None, None).await == jobs::Told::Done {
                 jobs::publish_rest(&shared, &outcome, Some(letter)).await;

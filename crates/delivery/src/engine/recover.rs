@@ -111,7 +111,7 @@ impl Engine {
         let now = self.now();
         let (outcomes, waiting) = (found.known.finished.len(), found.lane.len());
         for id in &found.known.finished {
-            self.finished.insert(id, now);
+            self.finished.insert(self.finished.mark(id), now);
         }
         self.owed = found.known.owed;
         info!(event = "egress.looked_back", outcomes, waiting, "looked back at outcomes");
@@ -138,7 +138,7 @@ impl Engine {
         let ended = |id: &WorkId| {
             self.works.get(*id).is_some_and(|work| {
                 matches!(work.place, Place::Held(_) | Place::Parked)
-                    && self.finished.contains(&work.ticket.id)
+                    && self.finished.contains(work.mark)
             })
         };
         let over: Vec<WorkId> = self.lanes.iter().flat_map(|(_, c)| c.queued()).filter(ended).collect();
@@ -149,7 +149,8 @@ impl Engine {
 
     /// Takes over what waits in the lane, from an earlier life of this instance.
     fn adopt(&mut self, entry: LaneEntry) {
-        if self.finished.contains(&entry.ticket.id) {
+        let mark = self.finished.mark(&entry.ticket.id);
+        if self.finished.contains(mark) {
             return self.clear_known(&entry.ticket.id, entry.seq);
         }
         if self.by_id.contains_key(&entry.ticket.name()) {
@@ -160,6 +161,7 @@ impl Engine {
         let (name, order) = (entry.ticket.name(), entry.ticket.order);
         let work = self.works.insert(Work {
             ticket: entry.ticket,
+            mark,
             timing,
             conversation: None,
             key: None,

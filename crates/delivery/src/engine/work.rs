@@ -1,11 +1,14 @@
 //! One delivery in the engine's hands.
 
+use std::sync::Arc;
+
 use chatbus_bus::{Delivery, Record};
-use chatbus_event::{ErrorInfo, Event};
+use chatbus_event::{ErrorInfo, Event, egress_text};
 
 use super::jobs::Input;
 use super::weigh::{Fetched, Slot};
 use crate::decide::{Ending, Timing};
+use crate::finished::Mark;
 use crate::lanes::{ConversationId, Key};
 use crate::ticket::Ticket;
 
@@ -13,6 +16,8 @@ use crate::ticket::Ticket;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) ticket: Ticket,
+    /// By which it is remembered once it ended.
+    pub(super) mark: Mark,
     pub(super) timing: Timing,
     pub(super) conversation: Option<ConversationId>,
     /// Where it goes, and which sink serves that, if one does. What has left its conversation has these still.
@@ -61,7 +66,8 @@ pub(super) struct Loaded {
     /// What was read back from the lane; `None` when the input holds it.
     pub(super) record: Option<Fetched>,
     /// `None` for bytes that are no event.
-    pub(super) event: Option<Event>,
+    pub(super) event: Option<Arc<Event>>,
+    /// What is to be said. Empty while it is being said.
     pub(super) text: String,
 }
 
@@ -80,5 +86,19 @@ impl Work {
             .as_ref()
             .map(|fetched| &fetched.record)
             .or_else(|| self.inputs.first().map(|(_, delivery)| delivery.record()))
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Hands its text over; [`Loaded::restore`] brings it back.
+    pub(super) fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Reads its text again, for another attempt.
+    pub(super) fn restore(&mut self) {
+        self.text = self.event.as_deref().and_then(egress_text).unwrap_or_default();
     }
 }

@@ -67,12 +67,12 @@ fn sinks() -> Vec<Arc<dyn Sink>> {
     vec![sink("brook", Some("#first")), sink("pager", None)]
 }
 
-fn facts() -> Facts {
+fn facts() -> Facts<'static> {
     Facts {
         family: Family::Egress,
         destination: None,
         kind: Some(EgressKind::Chat),
-        source: String::new(),
+        source: "".into(),
         auth_provider: None,
         custom_sources: Vec::new(),
         channel: Some("#a".into()),
@@ -80,15 +80,15 @@ fn facts() -> Facts {
     }
 }
 
-fn to(text: &str) -> Option<String> {
-    Some(text.to_owned())
+fn to<T: From<&'static str>>(text: &'static str) -> Option<T> {
+    Some(text.into())
 }
 
 /// The one user that is connected.
 const CONNECTED: &str = "8";
 
 /// `platform #channel`, `platform @user`, or the reason.
-fn seen(facts: &Facts, sinks: &[Arc<dyn Sink>]) -> String {
+fn seen(facts: &Facts<'_>, sinks: &[Arc<dyn Sink>]) -> String {
     match resolve(facts, &table(), sinks, |user| user == CONNECTED) {
         Err(refusal) => refusal.reason.to_string(),
         Ok(Destination { platform, target, sink, .. }) => {
@@ -101,7 +101,10 @@ fn seen(facts: &Facts, sinks: &[Arc<dyn Sink>]) -> String {
     }
 }
 
-fn assert_rows(sinks: &[Arc<dyn Sink>], rows: impl IntoIterator<Item = (&'static str, Facts, &'static str)>) {
+fn assert_rows<'e>(
+    sinks: &[Arc<dyn Sink>],
+    rows: impl IntoIterator<Item = (&'static str, Facts<'e>, &'static str)>,
+) {
     for (row, facts, expected) in rows {
         assert_eq!(seen(&facts, sinks), expected, "{row}");
     }
@@ -253,13 +256,13 @@ fn a_channel_is_the_events_own_or_the_first_configured_one_never_another_platfor
 
 #[test]
 fn a_user_is_raw_or_has_the_targets_own_prefix() {
-    let dm = |id: Option<&str>| Facts {
+    let dm = |id: Option<&'static str>| Facts {
         destination: to("brook"),
         kind: Some(EgressKind::Dm),
-        user_id: id.map(str::to_owned),
+        user_id: id.map(Into::into),
         ..facts()
     };
-    let hall = |id: Option<&str>| Facts { destination: to("socket"), ..dm(id) };
+    let hall = |id: Option<&'static str>| Facts { destination: to("socket"), ..dm(id) };
     assert_rows(
         &sinks(),
         [

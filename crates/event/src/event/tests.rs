@@ -60,7 +60,7 @@ fn the_same_view_is_had_of_every_shape() {
         "user":{"id":"1"},"egressDestination":"internal.egress.v1.i"}"#,
     );
     assert_eq!(
-        (v1.source().as_str(), v1.channel().as_deref(), v1.user_id().as_deref()),
+        (&*v1.source(), v1.channel().as_deref(), v1.user_id().as_deref()),
         ("twitch", Some("a"), Some("1"))
     );
     assert_eq!(v1.egress().destination.as_deref(), Some("internal.egress.v1.i"));

@@ -1,7 +1,7 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use chatbus_connector::Audience;
-use chatbus_event::EgressKind;
 use chatbus_runtime::Fence;
 use serde_json::{Value, json};
 
@@ -90,6 +90,7 @@ fn a_mistake_echoes_the_id_and_little_of_the_rest() {
 
 #[test]
 fn a_delivery_says_what_the_contract_says() {
+    let event = |json: &'static str| Event::decode(&Bytes::from_static(json.as_bytes())).ok().map(Arc::new);
     let outbound = Outbound {
         delivery_id: "d-1".into(),
         target: Audience::User("a".into()),
@@ -99,14 +100,7 @@ fn a_delivery_says_what_the_contract_says() {
         deadline: Instant::now(),
         may_have_been_sent: false,
         fence: Fence::always(),
-        about: Some(Box::new(About {
-            kind: EgressKind::Chat,
-            correlation_id: Some("c-1".to_owned()),
-            source: "llm-bot".to_owned(),
-            event_type: "chat.message.v1".to_owned(),
-            connection: None,
-            data: None,
-        })),
+        event: event(r#"{"type":"chat.message.v1","source":"llm-bot","correlationId":"c-1"}"#),
     };
     assert_eq!(
         json_of(&received(&outbound, 7, now())),
@@ -117,15 +111,12 @@ fn a_delivery_says_what_the_contract_says() {
                          "timestamp": "2025-11-21T17:02:00.000Z", "source": "llm-bot"},
         })
     );
-    let mut event = outbound.clone();
-    event.text.clear();
-    if let Some(about) = &mut event.about {
-        about.kind = EgressKind::Event;
-        about.data = Some(Raw::of(&json!({"score": 3})));
-    }
-    let frame = json_of(&received(&event, 8, now()));
+    let mut data = outbound.clone();
+    data.text.clear();
+    data.event = event(r#"{"type":"chat.message.v1","egress":{"type":"event"},"payload":{"score":3}}"#);
+    let frame = json_of(&received(&data, 8, now()));
     assert_eq!(frame["payload"], json!({"data": {"score": 3}, "type": "chat.message.v1"}));
-    let bare = json_of(&received(&Outbound { about: None, ..outbound }, 9, now()));
+    let bare = json_of(&received(&Outbound { event: None, ..outbound }, 9, now()));
     assert_eq!(bare["payload"], json!({"text": "say \"hi\"\n"}));
 }
 

@@ -78,7 +78,7 @@ impl TokenBook {
 
     /// Changes whenever a token may have been revoked.
     pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.mirror.changes()
+        self.mirror.losses()
     }
 
     /// Whether the state says that this token is gone. What it cannot say is not.

@@ -6,7 +6,7 @@ use chatbus_connector::{Audience, Availability, PermanentReason, Verdict};
 use chatbus_runtime::Fence;
 use serde_json::json;
 
-use crate::fixture::{Fixture, PATIENCE, store};
+use crate::fixture::{Fixture, PATIENCE, event_of, store};
 
 const DELIVERED: Verdict = Verdict::Delivered { provider_message_id: None };
 
@@ -54,7 +54,8 @@ async fn an_answer_goes_to_the_connection_that_asked_while_it_lives() {
     let connection = event.metadata("connectionId").unwrap().as_str().unwrap().into_owned();
     let answer = |delivery: &str| {
         let mut outbound = fixture.outbound("alice", delivery, delivery);
-        outbound.about.as_mut().unwrap().connection = Some(connection.clone());
+        let json = format!(r#"{{"type":"t","metadata":{{"connectionId":"{connection}"}}}}"#);
+        outbound.event = event_of(&json);
         outbound
     };
     assert_eq!(fixture.sink.send(answer("d-1")).await, DELIVERED);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbus_bus::{EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
-use chatbus_connector::{About, Accept, Accepted, Audience, Inbound, Outbound, Sink};
-use chatbus_event::{EgressKind, InstanceId, Shape};
+use chatbus_connector::{Accept, Accepted, Audience, Inbound, Outbound, Sink};
+use bytes::Bytes;
+use chatbus_event::{EgressKind, Event, InstanceId, Shape};
 use chatbus_gateway::tokens::{self, NewToken, Token};
 use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, Target, routes, with_sends};
 use chatbus_ops::{HttpLimits, serve};
@@ -187,14 +188,7 @@ impl Fixture {
             deadline: self.runtime.clock.instant() + Duration::from_secs(60),
             may_have_been_sent: false,
             fence: Fence::always(),
-            about: Some(Box::new(About {
-                kind: EgressKind::Chat,
-                correlation_id: Some("c-1".to_owned()),
-                source: "test".to_owned(),
-                event_type: "chat.message.v1".to_owned(),
-                connection: None,
-                data: None,
-            })),
+            event: event_of(r#"{"type":"chat.message.v1","source":"test","correlationId":"c-1"}"#),
         }
     }
 
@@ -206,6 +200,10 @@ impl Fixture {
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect(what);
     }
+}
+
+pub(crate) fn event_of(json: &str) -> Option<Arc<Event>> {
+    Some(Arc::new(Event::decode(&Bytes::copy_from_slice(json.as_bytes())).unwrap()))
 }
 
 pub(crate) struct Client {

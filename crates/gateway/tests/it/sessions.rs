@@ -26,7 +26,7 @@ async fn a_message_becomes_an_event_and_is_acknowledged() {
     let taken = fixture.bus.taken.lock().unwrap();
     let event = Event::decode(&taken[0].body).unwrap();
     assert_eq!(event.correlation_id().as_deref(), ack["payload"]["correlationId"].as_str());
-    assert_eq!((event.source(), event.user_id().as_deref()), ("api-gateway".to_owned(), Some("alice")));
+    assert_eq!((event.source(), event.user_id().as_deref()), ("api-gateway".into(), Some("alice")));
     assert_eq!(event.message().unwrap().text.as_deref(), Some("hello"));
     assert!(event.metadata("connectionId").is_some());
 }

@@ -68,7 +68,7 @@ impl Rig {
             deadline: self.runtime.clock.instant() + Duration::from_secs(60),
             may_have_been_sent: false,
             fence,
-            about: None,
+            event: None,
         };
         self.sink.send(outbound).await
     }

@@ -271,7 +271,7 @@ impl Rig {
             deadline: self.runtime.clock.instant() + Duration::from_secs(60),
             may_have_been_sent: false,
             fence: chatbus_runtime::Fence::always(),
-            about: None,
+            event: None,
         }
     }
 
