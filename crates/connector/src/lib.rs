@@ -15,8 +15,6 @@ mod status;
 pub use accept::{Accept, Accepted};
 pub use factory::{BuildContext, PlatformFactory};
 pub use share::Share;
-pub use sink::{
-    Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict,
-};
+pub use sink::{Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
 pub use source::{Connector, Emit, Emitted, Inbound};
 pub use status::{AuthState, ConnectionState, Counters, LastError, RefusedChannel, Snapshot, Status};

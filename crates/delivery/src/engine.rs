@@ -371,6 +371,9 @@ impl Engine {
                 Happened::Delivered(input, delivery) => {
                     self.on_delivery(input, delivery);
                     self.take_more(input);
+                    // What they lead to is on its way before the next are taken: the bus works on it meanwhile.
+                    self.advance_ready();
+                    tokio::task::yield_now().await;
                 }
                 Happened::Closed(input) => self.close(input),
                 Happened::Lost => self.on_lost(),

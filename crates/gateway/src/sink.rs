@@ -53,8 +53,7 @@ impl WebSocketSink {
         let user = users.get(user)?;
         // Held while the frame is numbered and queued: all connections get frames in one order.
         let mut state = user.lock();
-        let mut links: Links =
-            state.links.iter().filter(|link| link.is_open()).map(Arc::clone).collect();
+        let mut links: Links = state.links.iter().filter(|link| link.is_open()).map(Arc::clone).collect();
         // The one connection it is for, while that lives.
         let wanted = outbound.event.as_ref().and_then(|event| event.metadata("connectionId"));
         if links.len() > 1

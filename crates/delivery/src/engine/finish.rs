@@ -163,11 +163,8 @@ impl Engine {
         }
         let work = self.works.get_mut(id)?;
         self.by_id.remove(&work.ticket.name());
-        let parting = Parting {
-            inputs: std::mem::take(&mut work.inputs),
-            lane: work.lane,
-            newer: work.newer.take(),
-        };
+        let parting =
+            Parting { inputs: std::mem::take(&mut work.inputs), lane: work.lane, newer: work.newer.take() };
         self.works.discard(id);
         Some(parting)
     }

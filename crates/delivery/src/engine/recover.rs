@@ -137,8 +137,7 @@ impl Engine {
     fn drop_finished(&mut self) {
         let ended = |id: &WorkId| {
             self.works.get(*id).is_some_and(|work| {
-                matches!(work.place, Place::Held(_) | Place::Parked)
-                    && self.finished.contains(work.mark)
+                matches!(work.place, Place::Held(_) | Place::Parked) && self.finished.contains(work.mark)
             })
         };
         let over: Vec<WorkId> = self.lanes.iter().flat_map(|(_, c)| c.queued()).filter(ended).collect();

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chatbus_bus::{EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore};
 use chatbus_connector::{Accept, Accepted, Audience, Inbound, Outbound, Sink};
-use bytes::Bytes;
 use chatbus_event::{EgressKind, Event, InstanceId, Shape};
 use chatbus_gateway::tokens::{self, NewToken, Token};
 use chatbus_gateway::{Gateway, GatewayConfig, GatewayParts, Target, routes, with_sends};
