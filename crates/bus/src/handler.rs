@@ -29,6 +29,18 @@ pub trait Handler: Send + Sync {
     async fn handle(&self, input: &Record) -> Result<Vec<Outgoing>, HandlerError>;
 }
 
+/// A service that takes what has come together: one trip to a store then serves many messages.
+#[async_trait]
+pub trait BatchHandler: Send + Sync {
+    /// Its name: its group, and its label in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Handles messages of one topic, in their order; gives one answer for each, in the same order. What is
+    /// said of [`Handler::handle`] holds for each of them: it may come again, alone or with others, and must
+    /// then lead to the same steps.
+    async fn handle(&self, inputs: &[&Record]) -> Vec<Result<Vec<Outgoing>, HandlerError>>;
+}
+
 /// Something a handler publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {

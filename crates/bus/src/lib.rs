@@ -44,7 +44,9 @@ pub use dead_letters::EventDeadLetters;
 pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settler};
 pub use error::{BusError, BusErrorKind};
 pub use factory::{BusFactory, OpenContext, OpenError, Opened, StateKind, StateReach};
-pub use handler::{Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement};
+pub use handler::{
+    BatchHandler, Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement,
+};
 pub use memory::{MemoryBus, MemoryConfig, MemoryFactory, MemoryStore};
 pub use message::{Message, Record};
 pub use receipt::{Receipt, Stored};
