@@ -27,6 +27,7 @@ use crate::finished::Finished;
 use crate::lanes::{ConversationId, Lanes, WorkId};
 use crate::peers::PeerChange;
 use crate::platform::PlatformTable;
+use crate::policy::Policy;
 use crate::slab::Slab;
 use confirm::{Answered, Confirmations};
 use jobs::{Done, Input, Intake, Job};
@@ -131,6 +132,7 @@ struct Shared {
     meter: meter::Meter,
     runtime: Runtime,
     cluster: Cluster,
+    policy: Option<Arc<dyn Policy>>,
     /// The egress topics that are read: the instance's own, then the generic one.
     topics: [Topic; 2],
     lane: Topic,
@@ -215,6 +217,7 @@ impl Engine {
             metrics,
             runtime,
             cluster,
+            policy: None,
         };
         Self {
             dispatch: shared.cluster.dispatch.clone(),
@@ -266,6 +269,15 @@ impl Engine {
         }
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.cluster = cluster;
+        }
+        self
+    }
+
+    /// The same engine, asking this before every send.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Arc<dyn Policy>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.policy = Some(policy);
         }
         self
     }

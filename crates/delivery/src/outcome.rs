@@ -50,7 +50,16 @@ impl Outcome {
             attempts: &ticket.attempts,
             candidates: event.and_then(|event| event.member("candidates")),
             annotations: event.and_then(|event| event.member("annotations")),
+            routing_slip: None,
+            metadata: None,
         };
+        // What was routed tells by which rule and how, so that its life can be read as one page.
+        if let Some(slip) =
+            event.and_then(|event| event.member("routingSlip")).filter(|slip| slip.as_bytes().len() > 2)
+        {
+            finalize.routing_slip = Some(slip);
+            finalize.metadata = event.and_then(|event| event.member("metadata"));
+        }
         match ending {
             Ending::Sent { provider_message_id } => {
                 finalize.provider_message_id = provider_message_id.as_deref();

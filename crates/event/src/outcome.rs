@@ -66,6 +66,10 @@ pub struct Finalize<'a> {
     pub candidates: Option<Raw>,
     /// The event's annotations.
     pub annotations: Option<Raw>,
+    /// The event's routing slip, where it was routed by one.
+    pub routing_slip: Option<Raw>,
+    /// The event's metadata, where it was routed: which rules matched, and when.
+    pub metadata: Option<Raw>,
 }
 
 /// The `type` attribute of finalize events.
@@ -127,7 +131,7 @@ impl Finalize<'_> {
         (id, attributes)
     }
 
-    /// Its body. Candidates and annotations are left out where it would be too long with them.
+    /// Its body. Candidates, annotations, slip and metadata are left out where it would be too long with them.
     pub fn body(&self) -> Bytes {
         let body = self.write(true);
         if body.len() <= MAX_EVENT_BYTES { body } else { self.write(false) }
@@ -162,7 +166,12 @@ impl Finalize<'_> {
             w.close_object();
         }
         w.close_array();
-        for (key, list) in [("candidates", &self.candidates), ("annotations", &self.annotations)] {
+        for (key, list) in [
+            ("candidates", &self.candidates),
+            ("annotations", &self.annotations),
+            ("routingSlip", &self.routing_slip),
+            ("metadata", &self.metadata),
+        ] {
             if let (true, Some(list)) = (with_lists, list) {
                 w.member_raw(key, list.as_bytes());
             }
@@ -190,6 +199,8 @@ mod tests {
             attempts: &[attempt],
             candidates: None,
             annotations: Some(Raw::of(&[1])),
+            routing_slip: None,
+            metadata: None,
         });
     }
 

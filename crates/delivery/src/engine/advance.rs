@@ -14,6 +14,7 @@ use super::{Engine, RELIEF_AFTER};
 use crate::decide::{After, Before, Cause, Ending, after_send, at_deadline, attempt_word, before_send};
 use crate::defects::Defect;
 use crate::lanes::{ConversationId, Wait, WorkId};
+use crate::policy::{self, Answer};
 
 /// A conversation that needs longer than this to empty its slots gives them up when all are taken.
 const SLOW: Duration = Duration::from_millis(50);
@@ -158,6 +159,17 @@ impl Engine {
             Some(also) if sink.availability(&conversation.key.target) == Availability::Unserved => also,
             _ => &conversation.key.target,
         };
+        if let Some(policy) = &self.shared.policy {
+            let (platform, event) = (conversation.key.platform, loaded.event.as_deref());
+            match policy::ask(&**policy, event, platform, target, &loaded.text) {
+                Answer::Allow => {}
+                Answer::Replace { text, .. } => loaded.text = text,
+                Answer::Deny { rule } => {
+                    let ending = Ending::failed(Reason::Denied, format!("the policy {rule} says no"));
+                    return self.conclude(head, &loaded, &ending);
+                }
+            }
+        }
         let outbound = Outbound {
             delivery_id: work.ticket.id.clone(),
             target: target.clone(),

@@ -44,6 +44,8 @@ async fn a_failure_that_comes_second_brings_no_dead_letter() {
         attempts: &[],
         candidates: None,
         annotations: None,
+        routing_slip: None,
+        metadata: None,
     };
     let outcome = Message::new(said.message_id(), said.attributes("another", None), said.body());
     world.bus.publish(&Topic::finalizer(), outcome).await.unwrap();

@@ -8,6 +8,7 @@ mod found;
 mod nodes;
 mod order;
 mod outcomes;
+mod policy;
 mod recovery;
 mod rejoin;
 mod sink;

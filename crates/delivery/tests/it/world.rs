@@ -9,7 +9,7 @@ use chatbus_bus::{
     Bus, EventDeadLetters, MemoryBus, MemoryConfig, MemoryStore, Message, Record, Scan, ScanFrom, ScanTopics,
 };
 use chatbus_connector::Sink;
-use chatbus_delivery::{Ended, Engine, EngineConfig, EngineState, Platform, PlatformTable, Reach};
+use chatbus_delivery::{Ended, Engine, EngineConfig, EngineState, Platform, PlatformTable, Policy, Reach};
 use chatbus_event::{Attributes, Clock, Family, InstanceId, MessageId, Timestamp, Topic};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_telemetry::Metrics;
@@ -31,6 +31,7 @@ pub(crate) struct World {
     sent: std::sync::atomic::AtomicUsize,
     /// When each text was published.
     said_at: std::sync::Mutex<BTreeMap<String, Timestamp>>,
+    pub(crate) policy: Option<Arc<dyn Policy>>,
 }
 
 /// A running engine.
@@ -91,6 +92,7 @@ impl World {
             config: EngineConfig::new(instance()),
             runtime,
             others: Vec::new(),
+            policy: None,
             sent: std::sync::atomic::AtomicUsize::new(0),
             said_at: std::sync::Mutex::default(),
         }
@@ -108,7 +110,10 @@ impl World {
         let brook: Arc<dyn Sink> = self.brook.clone();
         let sinks = std::iter::once(brook).chain(self.others.iter().cloned()).collect();
         let bus = connect(&self.store, &runtime);
-        let engine = Engine::new(self.config.clone(), bus, sinks, table(), self.metrics.clone(), runtime);
+        let mut engine = Engine::new(self.config.clone(), bus, sinks, table(), self.metrics.clone(), runtime);
+        if let Some(policy) = &self.policy {
+            engine = engine.with_policy(policy.clone());
+        }
         let state = engine.state();
         #[expect(clippy::disallowed_methods, reason = "the test owns this task, and aborts it")]
         let task = tokio::spawn(engine.run());

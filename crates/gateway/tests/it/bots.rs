@@ -286,6 +286,8 @@ async fn finalize(fixture: &Fixture, correlation_id: &str, delivery_id: &str, st
         attempts: &[],
         candidates: None,
         annotations: None,
+        routing_slip: None,
+        metadata: None,
     };
     let message = Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
     fixture.feeds.publish(&Topic::finalizer(), message).await.unwrap();

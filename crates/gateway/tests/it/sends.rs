@@ -59,6 +59,8 @@ async fn finalize(fixture: &Fixture, delivery_id: &str, status: Status) {
         attempts: &[],
         candidates: None,
         annotations: None,
+        routing_slip: None,
+        metadata: None,
     };
     let message = Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
     fixture.feeds.publish(&Topic::finalizer(), message).await.unwrap();

@@ -227,6 +227,8 @@ async fn whoever_waits_is_told_the_outcome_of_this_delivery() {
                 attempts: &[],
                 candidates: None,
                 annotations: None,
+                routing_slip: None,
+                metadata: None,
             };
             let message =
                 Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
