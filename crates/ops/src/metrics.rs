@@ -46,6 +46,9 @@ async fn refresh(ops: &Ops) {
         let counter = ops.metrics.platform_reconnects.get_or_create(&labels);
         counter.inc_by(snapshot.counters.reconnects.saturating_sub(counter.get()));
     }
+    if let Some(refresh) = &ops.refresh {
+        refresh().await;
+    }
     let Ok(lags) = ops.bus.lag().await else { return };
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     for lag in lags {

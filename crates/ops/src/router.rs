@@ -53,7 +53,12 @@ pub struct Ops {
     pub spool: Option<Box<dyn Fn() -> serde_json::Value + Send + Sync>>,
     /// Reads targets of what is sent.
     pub parse_target: TargetParser,
+    /// Brings gauges up to date that are read from elsewhere, when someone looks.
+    pub refresh: Option<Refresh>,
 }
+
+/// See [`Ops::refresh`].
+pub type Refresh = Box<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 /// A platform as operators see it.
 #[derive(Debug, Clone)]

@@ -55,6 +55,18 @@ pub struct Metrics {
     pub bus_lag_age_ms: Family<LagLabels, Gauge>,
     /// Messages retention dropped before a group had read them.
     pub bus_lost: Family<LagLabels, Gauge>,
+    /// Steps of events written to the store.
+    pub store_steps: Counter,
+    /// Outcomes written to the store.
+    pub store_outcomes: Counter,
+    /// Dead letters written to the store.
+    pub store_letters: Counter,
+    /// Messages the store keeps raw.
+    pub store_raw: Counter,
+    /// Dead letters about which nothing was done.
+    pub dlq_open: Gauge,
+    /// Age of the oldest of them, in seconds.
+    pub dlq_oldest_seconds: Gauge,
     /// Seconds spent in a stage: `ingress_publish`, `egress_send`, `egress_total`.
     pub stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     registry: std::sync::Arc<Registry>,
@@ -86,6 +98,12 @@ impl Metrics {
             bus_lag: family(&mut r, "bus_lag", "Messages a group has not settled"),
             bus_lag_age_ms: family(&mut r, "bus_lag_age_milliseconds", "Age of the oldest unsettled message"),
             bus_lost: family(&mut r, "bus_lost", "Messages retention dropped before a group had read them"),
+            store_steps: family(&mut r, "store_steps", "Steps of events written to the store"),
+            store_outcomes: family(&mut r, "store_outcomes", "Outcomes written to the store"),
+            store_letters: family(&mut r, "store_letters", "Dead letters written to the store"),
+            store_raw: family(&mut r, "store_raw", "Messages the store keeps raw, since they are nothing it knows"),
+            dlq_open: family(&mut r, "dlq_open", "Dead letters about which nothing was done"),
+            dlq_oldest_seconds: family(&mut r, "dlq_oldest_seconds", "Age of the oldest of them"),
             stage_seconds: {
                 let family: Family<StageLabels, Histogram, fn() -> Histogram> =
                     Family::new_with_constructor(|| Histogram::new(buckets::STAGE_SECONDS));

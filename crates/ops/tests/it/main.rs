@@ -51,6 +51,7 @@ async fn served() -> Served {
         egress_topic: "internal.egress.v1.i".into(),
         config: json!({"TOKEN": "********"}),
         spool: None,
+        refresh: None,
         parse_target: |text| {
             let (platform, channel) = text.split_once(':').ok_or("no colon")?;
             Ok(SendTarget {
