@@ -285,7 +285,7 @@ impl Connection {
             Output::Say { number, saying } => {
                 let Shared { runtime, bus, outcomes, egress_deadline, .. } = &*self.shared;
                 let ids = [runtime.entropy.uuid(), runtime.entropy.uuid()];
-                let said = saying.event(self.place.user(), ids, now.wall);
+                let said = saying.event(&self.token, ids, now.wall);
                 let until = now.mono + *egress_deadline + OUTCOME_SLACK;
                 outcomes.wait(runtime, bus, &said.delivery_id, Wait::new(&self.link, saying.id, until));
                 let receipt = bus.publish(&said.topic, said.message);

@@ -158,7 +158,8 @@ impl Origin {
 impl Saying {
     /// The event. A client's id that is a UUID names the delivery for good: sent twice by one user, the
     /// bus drops the second within its window.
-    pub(crate) fn event(&self, user: &str, ids: [Uuid; 2], now: Timestamp) -> Said {
+    pub(crate) fn event(&self, token: &Token, ids: [Uuid; 2], now: Timestamp) -> Said {
+        let user = &token.user_id;
         let own = self.id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
         let id =
             own.map_or(ids[0], |own| Uuid::new_v5(&NAMESPACE, format!("egress\n{user}\n{own}").as_bytes()));
@@ -180,7 +181,7 @@ impl Saying {
             "egress": { "type": self.kind.as_str() },
             "routingSlip": [], "finalizationDestination": Topic::finalizer().as_str(),
             "message": { "id": id, "role": "assistant", "text": self.text },
-            "annotations": [], "candidates": [],
+            "annotations": [], "candidates": [], "metadata": { "tokenId": token.id },
         });
         if let Some(destination) = destination {
             body["egress"]["destination"] = json!(destination);

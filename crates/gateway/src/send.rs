@@ -88,7 +88,7 @@ async fn send(shared: &Shared, secret: &str, request: Request) -> Result<Respons
     let saying = Saying { to, kind, text: asked.text.clone(), id: asked.id() };
     let now = shared.now();
     let ids = [shared.runtime.entropy.uuid(), shared.runtime.entropy.uuid()];
-    let said = saying.event(&token.1.user_id, ids, now.wall);
+    let said = saying.event(&token.1, ids, now.wall);
     // What becomes of it is read from before it is published.
     let waiting = match asked.waits {
         true => Some(shared.sends.wait().ok_or_else(|| {
