@@ -1,6 +1,7 @@
 //! The command line.
 
 mod flags;
+mod kept;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use flags::SettingFlags;
+pub(crate) use kept::{
+    ChannelsArgs, ChannelsCommand, DlqArgs, DlqCommand, EventsArgs, EventsCommand, EventsListArgs, ReplayArgs,
+    RulesArgs, RulesCommand, UsersArgs, UsersCommand, WhichArgs,
+};
 
 /// Connects chat platforms to an event bus, both ways.
 #[derive(Debug, Parser)]
@@ -31,6 +36,11 @@ pub(crate) enum Command {
     Sandbox(SandboxArgs),
     Tail(TailArgs),
     Send(SendArgs),
+    Channels(ChannelsArgs),
+    Events(EventsArgs),
+    Dlq(DlqArgs),
+    Users(UsersArgs),
+    Rules(RulesArgs),
     Token(TokenArgs),
     Doctor(DoctorArgs),
     Config(ConfigArgs),
@@ -317,7 +327,7 @@ pub(crate) enum BenchKind {
 }
 
 /// Which running process to speak to.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RemoteArgs {
     /// The address of a running chatbus; found through DATA_DIR, HOST and PORT when not given.
     #[arg(long, value_name = "URL")]

@@ -1,16 +1,22 @@
 //! The commands, a file each.
 
+mod ask;
 pub(crate) mod bench;
+pub(crate) mod channels;
 pub(crate) mod config;
 pub(crate) mod demo;
 mod direct;
+pub(crate) mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod rules;
 pub(crate) mod sandbox;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tail;
 pub(crate) mod token;
+pub(crate) mod users;
 
 use chatbus_runtime::settings::{Problem, Values};
 

@@ -9,7 +9,11 @@ mod machine;
 mod member;
 mod parts;
 mod roles;
+pub(crate) mod admin;
+mod refused;
 mod served;
+mod services;
+mod storing;
 mod sharing;
 pub(crate) mod tokens;
 
@@ -31,7 +35,9 @@ use delivering::Delivering;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use roles::{INGRESS_EGRESS, read as read_roles};
+pub(crate) use storing::Storing;
+
+pub(crate) use roles::{INGRESS_EGRESS, Roles, read as read_roles};
 
 use crate::commands::Failure;
 use crate::instance::{self, RunFile, RunInfo};
@@ -75,7 +81,7 @@ impl Process {
     pub(crate) async fn start(
         values: &Values,
         core: &Core,
-        roles: &[Role],
+        roles: &Roles,
         supervisor: &Supervisor,
     ) -> Result<Self, Failure> {
         let runtime = supervisor.runtime();
@@ -84,16 +90,16 @@ impl Process {
             registry::add_problems(values, &mut problems);
             Failure::Configuration(problems)
         })?;
-        let speaks = roles.contains(&Role::IngressEgress);
+        let speaks = roles.speaks();
         // What is wrong with the settings is said before anything is opened.
         build_platforms(values, core, &identity.id, speaks, &runtime)?;
         std::fs::create_dir_all(&core.data_dir).map_err(|error| {
             Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
         })?;
         let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
-        let identity = contend::settle(&state, roles, identity, &runtime).await?;
+        let identity = contend::settle(&state, &roles.delivering, identity, &runtime).await?;
         logging::set_instance(identity.id.as_str());
-        for role in roles {
+        for role in &roles.delivering {
             tracing::info!(
                 event = "process.starting", version = env!("CARGO_PKG_VERSION"), origin = identity.origin,
                 role = role.as_str(), topic = %role.topic(&identity.id),
@@ -123,7 +129,7 @@ impl Process {
         let with = Delivering {
             core,
             instance: &identity.id,
-            roles,
+            roles: &roles.delivering,
             bus: &bus,
             state: &state,
             metrics: &metrics,
@@ -133,7 +139,7 @@ impl Process {
         let mut members = Vec::new();
         let mut engines = Vec::new();
         let mut served_gateway = None;
-        for role in roles {
+        for role in &roles.delivering {
             let others = with.others(*role);
             let (serves, served) = watch::channel(Vec::new());
             let sinks = match role {

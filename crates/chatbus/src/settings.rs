@@ -4,10 +4,12 @@ mod core;
 mod document;
 mod file;
 mod load;
+mod services;
 
 pub(crate) use core::Core;
 pub(crate) use document::{json_schema, markdown};
 pub(crate) use load::{Environment, load};
+pub(crate) use services::{Model, Services};
 
 use chatbus_runtime::settings::SettingSpec;
 
@@ -16,6 +18,7 @@ use crate::registry;
 /// Every setting, in the order in which the documentation shows them.
 pub(crate) fn all() -> Vec<SettingSpec> {
     let mut specs = core::SPECS.to_vec();
+    specs.extend_from_slice(services::SPECS);
     for bus in registry::buses() {
         specs.extend_from_slice(bus.settings());
     }

@@ -26,6 +26,16 @@ const LOGINS: [&str; 8] = [
 const PING_SHARE: u64 = 8;
 const PING: &str = "!ping";
 
+/// Where there is a bot to speak to, so many lines ask it something.
+const QUESTION_SHARE: u64 = 12;
+const QUESTIONS: [&str; 5] = [
+    "what is this channel about?",
+    "how does one brew green tea?",
+    "is it going to rain?",
+    "who wrote the music?",
+    "what does the green button do?",
+];
+
 const LINES: [&str; 20] = [
     "hello everyone Kappa",
     "good evening from a very small sandbox",
@@ -60,6 +70,8 @@ pub struct ViewersConfig {
     pub seed: u64,
     /// They stop after so many lines: 1 to 100,000.
     pub max_lines: u64,
+    /// The name of a bot that they ask something now and then.
+    pub bot: Option<String>,
 }
 
 /// The viewers.
@@ -103,7 +115,7 @@ struct SplitMix(u64);
 
 impl Default for ViewersConfig {
     fn default() -> Self {
-        Self { channels: vec!["sandbox".to_owned()], rate: 5.0, seed: 1, max_lines: MAX_SAY_COUNT }
+        Self { channels: vec!["sandbox".to_owned()], rate: 5.0, seed: 1, max_lines: MAX_SAY_COUNT, bot: None }
     }
 }
 
@@ -170,6 +182,13 @@ impl Viewers {
         // The second line is one, so that even a short demo shows an answer.
         let ping = n == 1 || self.random.next().is_multiple_of(PING_SHARE);
         let line = self.random.one_of(&LINES).copied().unwrap_or("hello");
+        if let Some(bot) = &self.config.bot {
+            // The fourth line is one, for the same reason.
+            let asks = n == 3 || self.random.next().is_multiple_of(QUESTION_SHARE);
+            if let (true, Some(question)) = (asks && !ping, self.random.one_of(&QUESTIONS)) {
+                return Say::new(&channel, login, &format!("@{bot} {question}"));
+            }
+        }
         Say::new(&channel, login, if ping { PING } else { line })
     }
 }

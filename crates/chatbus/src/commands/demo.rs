@@ -1,4 +1,5 @@
-//! `chatbus demo`: the real process, a fake platform with scripted viewers, and the example bot.
+//! `chatbus demo`: the real process with all its roles, a fake platform with scripted viewers, and a fake language
+//! model.
 
 mod account;
 mod watch;
@@ -8,19 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use chatbus_bus::{Group, HandlerLoop, HandlerPolicy, Subscription};
-use chatbus_event::Topic;
 use chatbus_runtime::CancellationToken;
 use chatbus_runtime::settings::Origin;
-use chatbus_sandbox::twitch_irc::{Role, TwitchIrc};
+use chatbus_store::EventStatus;
+use chatbus_sandbox::twitch_irc::Role;
 use chatbus_sandbox::viewers::{Viewers, ViewersConfig};
-use chatbus_sandbox::{Sandbox, SandboxConfig};
-use ping_bot::PingBot;
+use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
 
 use super::{Failure, Outcome, load};
 use crate::cli::{DemoArgs, SettingFlags};
 use crate::logging::{self, Stream};
-use crate::process::Process;
+use crate::process::{Process, Roles};
 use crate::settings::Environment;
 use crate::signals;
 use crate::supervisor::Supervisor;
@@ -46,7 +45,7 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
         .prefix("chatbus-demo-")
         .tempdir()
         .context("no temporary folder can be made")?;
-    let flags = with_demo_settings(args.settings, environment, sandbox.twitch(), folder.path());
+    let flags = with_demo_settings(args.settings, environment, &sandbox, folder.path());
     let (values, core) = load(flags, environment)?;
     // A demo shows events; of the log only what went wrong.
     let level = if values.is_set("LOG_LEVEL") { None } else { Some("warn") };
@@ -57,20 +56,11 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
         .set_role(CHANNEL, BOT, |role: &mut Role| role.moderator = true)
         .map_err(|error| anyhow!("the sandbox refused its own bot: {error}"))?;
 
-    let process = Process::start(&values, &core, &chatbus_delivery::Role::ALL, &supervisor).await?;
+    let process = Process::start(&values, &core, &Roles::all(), &supervisor).await?;
     let account = Account::new();
     let watching =
         watch::Watch::begin(&process.bus, &account, !args.json).await.map_err(anyhow::Error::from)?;
     runtime.spawn("demo.watch", watching.run(runtime.stop.clone()));
-    let subscription = bot_subscription()?;
-    process.bus.declare(std::slice::from_ref(&subscription)).await.map_err(anyhow::Error::from)?;
-    let bot = HandlerLoop::new(
-        Arc::clone(&process.bus),
-        Arc::new(PingBot),
-        runtime.clone(),
-        HandlerPolicy::default(),
-    );
-    runtime.spawn("demo.bot", bot.run(subscription));
     wait_until_ready(&process).await?;
     if !args.json {
         introduce(&process, args.duration.is_some())?;
@@ -78,6 +68,7 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
 
     let interrupted = chat(&sandbox, &account, args.duration, supervisor.stop()).await?;
     account.settled(SETTLED_WITHIN).await;
+    account.recorded(recorded(&process, &account.events()).await);
     let stopped = process.stop().await;
     let summary = account.summary();
     sandbox.stop().await;
@@ -95,9 +86,10 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
 fn with_demo_settings(
     mut flags: SettingFlags,
     environment: &Environment,
-    twitch: &TwitchIrc,
+    sandbox: &SandboxHandle,
     folder: &std::path::Path,
 ) -> SettingFlags {
+    let twitch = sandbox.twitch();
     let mut set = |name: &str, value: String, always: bool| {
         let given = flags.layer.iter().any(|(key, _, _)| key == name) || environment.get(name).is_some();
         if always || !given {
@@ -113,11 +105,14 @@ fn with_demo_settings(
     set("TWITCH_CHANNELS", CHANNEL.to_owned(), true);
     set("TWITCH_BOT_USERNAME", BOT.to_owned(), true);
     set("TWITCH_BOT_ACCESS_TOKEN", "oauth:sandbox".to_owned(), true);
+    // A model of one's own may be tried in a demo; where none is named, a fake one answers.
+    let is_named = ["OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL"]
+        .iter()
+        .any(|name| environment.get(name).is_some());
+    if !is_named {
+        set("OPENAI_BASE_URL", sandbox.model().base_url(), false);
+    }
     flags
-}
-
-fn bot_subscription() -> anyhow::Result<Subscription> {
-    Ok(Subscription::new(Topic::ingress(), Group::parse("ping-bot")?))
 }
 
 async fn wait_until_ready(process: &Process) -> anyhow::Result<()> {
@@ -132,13 +127,38 @@ async fn wait_until_ready(process: &Process) -> anyhow::Result<()> {
     })
 }
 
+/// How many of these events have ended by what the store keeps, once all have or it takes too long.
+async fn recorded(process: &Process, events: &[String]) -> u64 {
+    let count = async || {
+        let Some(store) = process.store.now() else { return 0 };
+        let mut ended = 0;
+        for id in events {
+            let is_over = |(event, _): &(chatbus_store::StoredEvent, _)| event.status >= EventStatus::Finalized;
+            ended += u64::from(store.event(id).await.ok().flatten().as_ref().is_some_and(is_over));
+        }
+        ended
+    };
+    let all = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    let mut ended = count().await;
+    let waiting = async {
+        while ended < all {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            ended = count().await;
+        }
+    };
+    // What is still missing shows in the summary.
+    let _ = tokio::time::timeout(SETTLED_WITHIN, waiting).await;
+    ended
+}
+
 fn introduce(process: &Process, ends: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "chatbus demo: viewers chat on a fake platform; a bot answers !ping; nothing leaves this machine."
+        "chatbus demo: viewers chat on a fake platform; rules and a fake language model answer; nothing leaves this machine."
     )?;
     writeln!(out, "Look inside: http://{}/readyz  /metrics  /_debug/twitch  /_debug/bus", process.addr)?;
+    writeln!(out, "One event's whole way: chatbus events show --url http://{} ID", process.addr)?;
     writeln!(
         out,
         "Say something yourself: chatbus send --url http://{} --to 'twitch:#{CHANNEL}' hello",
@@ -161,6 +181,7 @@ async fn chat(
         channels: vec![CHANNEL.to_owned()],
         rate: VIEWER_LINES_PER_SECOND,
         seed: SCRIPT,
+        bot: Some(BOT.to_owned()),
         ..ViewersConfig::default()
     };
     let viewers = Viewers::new(config).map_err(|error| anyhow!("the viewers' script: {error}"))?;

@@ -11,7 +11,8 @@ use chatbus_runtime::settings::{Problem, Values};
 use chatbus_state::State;
 
 use super::Failure;
-use crate::process::open_bus;
+use crate::process::admin::Admin;
+use crate::process::{Storing, open_bus};
 use crate::registry;
 use crate::settings::Core;
 use crate::supervisor::Supervisor;
@@ -60,6 +61,16 @@ impl Direct {
         let why = reason.map_or_else(|| "no connection".to_owned(), |reason| reason.to_string());
         direct.close().await;
         Err(Failure::Runtime(anyhow!("no chatbus runs here, and the bus {driver} is not in reach: {why}")))
+    }
+
+    /// What the administrator may ask for, carried out here.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub(super) async fn admin(&self, core: &Core) -> Result<Admin, Failure> {
+        let runtime = self.runtime();
+        let store = Storing::open(core, &runtime).await?;
+        Ok(Admin { store, bus: Arc::clone(&self.bus), runtime })
     }
 
     pub(super) fn runtime(&self) -> Runtime {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use chatbus_event::Shape;
 use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
 
+use super::Services;
+
 pub(super) const SPECS: &[SettingSpec] = &[
     SettingSpec::new("HOST", Kind::Text, "Address of the HTTP listener.").default("127.0.0.1"),
     SettingSpec::new(
@@ -133,6 +135,7 @@ pub(crate) struct Core {
     pub(crate) shutdown_grace: Duration,
     pub(crate) gateway_history_bytes: usize,
     pub(crate) sandbox_port: u16,
+    pub(crate) services: Services,
 }
 
 // === impl Core ===
@@ -180,6 +183,7 @@ impl Core {
                 gateway_history_bytes: usize::try_from(values.bytes("GATEWAY_HISTORY_BYTES"))
                     .unwrap_or(usize::MAX),
                 sandbox_port: port("SANDBOX_PORT"),
+                services: Services::read(values),
             }),
             _ => Err(problems),
         }

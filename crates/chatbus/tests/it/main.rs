@@ -24,6 +24,8 @@ mod malformed;
 mod ops;
 mod outages;
 mod pair;
+mod pipeline;
+mod pipeline_faults;
 mod prefix;
 mod settings;
 mod shapes;

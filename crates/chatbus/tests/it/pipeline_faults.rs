@@ -193,23 +193,21 @@ async fn services_that_are_killed_at_random_lose_nothing_and_count_nothing_twice
 
 #[tokio::test]
 async fn a_database_that_is_away_loses_nothing_and_readiness_names_it() {
-    let mut world = World::start().await;
+    let world = World::start().await;
     let away = Duration::from_secs(scale(4, 30));
     let (lines, rate) = (scale(1_000, 10_000), 200);
-    let mut postgres = std::mem::replace(&mut world.postgres, Postgres::none());
     let outage = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        postgres.stop().await;
+        world.postgres.stop();
         eventually("readiness names the store", SHORT, async || match world.running[3].get("/readyz").await {
             Some((503, said)) if said["waitingFor"].to_string().contains("store") => Ok(()),
             other => Err(format!("{other:?}")),
         })
         .await;
         tokio::time::sleep(away).await;
-        postgres.restart().await;
+        world.postgres.restart().await;
         world.running[3].until_ready().await;
     };
     join!(outage, world.chat(lines, rate));
     world.all_is_well().await;
-    drop(postgres);
 }

@@ -99,7 +99,7 @@ impl Configured {
     pub(super) async fn start_as(&self, roles: &[Role]) -> Result<Running, Failure> {
         let supervisor = Supervisor::new();
         logging::start(&self.values, supervisor.runtime().clock, Stream::Stderr, Some("warn"));
-        let process = Process::start(&self.values, &self.core, roles, &supervisor).await?;
+        let process = Process::start(&self.values, &self.core, &Roles::delivering(roles), &supervisor).await?;
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
         let running = Running { supervisor, process, http };
         running.ready().await?;

@@ -21,11 +21,12 @@ pub(super) struct Account {
 struct Books {
     /// What the viewers said, by message id, once they are done.
     said: Option<BTreeMap<String, Timestamp>>,
-    pings: u64,
-    /// What is on the bus, by message id.
-    published: BTreeMap<String, Timestamp>,
-    /// Correlation ids of the bot's answers and of how they ended.
+    /// What is on the bus, by message id: since when, and under which correlation id.
+    published: BTreeMap<String, (Timestamp, String)>,
+    /// How events ended, by correlation id.
     outcomes: BTreeMap<String, Status>,
+    /// Events whose end is kept in the store.
+    recorded: u64,
     dead_letters: BTreeSet<String>,
     repeated: u64,
 }
@@ -42,7 +43,9 @@ pub(super) struct Summary {
     pub(super) delivered: u64,
     /// Answers that became dead letters.
     pub(super) dead_lettered: u64,
-    /// Lines that are not on the bus, and questions whose answer has no outcome.
+    /// Of the lines, ended and kept in the store.
+    pub(super) recorded: u64,
+    /// Lines that are not on the bus, and those that did not end.
     pub(super) lost: u64,
     /// Lines that are on the bus more than once.
     pub(super) repeated: u64,
@@ -62,16 +65,14 @@ impl Account {
     pub(super) fn viewers_said(&self, report: &ViewersReport) {
         // What nobody was there to hear, the platform itself forgets.
         let heard = report.said.iter().filter(|line| line.told > 0);
-        let pings = heard.clone().filter(|line| line.text == "!ping").count();
         self.change(|books| {
-            books.pings = u64::try_from(pings).unwrap_or(u64::MAX);
             books.said = Some(heard.map(|line| (line.id.clone(), line.at)).collect());
         });
     }
 
-    pub(super) fn published(&self, message_id: String, at: Timestamp) {
+    pub(super) fn published(&self, message_id: String, correlation_id: String, at: Timestamp) {
         self.change(|books| {
-            if books.published.insert(message_id, at).is_some() {
+            if books.published.insert(message_id, (at, correlation_id)).is_some() {
                 books.repeated += 1;
             }
         });
@@ -87,6 +88,17 @@ impl Account {
         self.change(|books| {
             books.dead_letters.insert(correlation_id);
         });
+    }
+
+    pub(super) fn recorded(&self, events: u64) {
+        self.change(|books| books.recorded = events);
+    }
+
+    /// The correlation ids of what the viewers said.
+    pub(super) fn events(&self) -> Vec<String> {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = books.said.clone().unwrap_or_default();
+        said.keys().filter_map(|id| books.published.get(id)).map(|(_, id)| id.clone()).collect()
     }
 
     /// Resolves once nothing is missing, or after this long.
@@ -111,7 +123,8 @@ impl Account {
         let mut waits: Vec<u64> = said
             .iter()
             .filter_map(|(id, at)| {
-                Some(u64::try_from(books.published.get(id)?.since(*at).as_millis()).unwrap_or(u64::MAX))
+                let (since, _) = books.published.get(id)?;
+                Some(u64::try_from(since.since(*at).as_millis()).unwrap_or(u64::MAX))
             })
             .collect();
         waits.sort_unstable();
@@ -123,13 +136,17 @@ impl Account {
             .values()
             .filter(|status| matches!(status, Status::Sent | Status::Accepted))
             .count();
-        let unanswered = books.pings.saturating_sub(number(books.outcomes.len()));
+        let ended = |id: &String| {
+            books.published.get(id).is_none_or(|(_, event)| books.outcomes.contains_key(event))
+        };
+        let open = number(said.keys().filter(|id| !ended(id)).count());
         Summary {
             received: number(said.len()),
             published: number(waits.len()),
             delivered: number(sent),
             dead_lettered: number(books.dead_letters.len()),
-            lost: missing + unanswered,
+            recorded: books.recorded,
+            lost: missing + open,
             repeated: books.repeated,
             p50_ms: at(50).unwrap_or_default(),
             p99_ms: at(99).unwrap_or_default(),
@@ -153,6 +170,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "delivered      {:>6}   answers said in the chat", self.delivered)?;
         writeln!(f, "dead-lettered  {:>6}", self.dead_lettered)?;
+        writeln!(f, "recorded       {:>6}   of the lines, with how they ended", self.recorded)?;
         writeln!(f, "lost           {:>6}", self.lost)?;
         writeln!(f, "viewer to bus  p50 {} ms, p99 {} ms", self.p50_ms, self.p99_ms)
     }
@@ -180,16 +198,19 @@ mod tests {
         let lines =
             vec![said("1", "a", 1), said("2", "!ping", 1), said("3", "b", 1), said("4", "unheard", 0)];
         account.viewers_said(&ViewersReport { said: lines, pings: 1 });
-        assert_eq!(account.summary().lost, 4);
+        assert_eq!(account.summary().lost, 3);
         for id in ["1", "2", "3"] {
-            account.published(id.into(), Timestamp::from_millis(7));
+            account.published(id.into(), format!("c{id}"), Timestamp::from_millis(7));
         }
-        assert_eq!(account.summary().lost, 1);
-        account.ended("c".into(), Status::Sent);
+        assert_eq!(account.summary().lost, 3, "on the bus, and none of them has ended");
+        assert_eq!(account.events(), ["c1", "c2", "c3"]);
+        account.ended("c1".into(), Status::None);
+        account.ended("c2".into(), Status::Sent);
+        account.ended("c3".into(), Status::None);
         let summary = account.summary();
         assert_eq!((summary.lost, summary.received, summary.published, summary.delivered), (0, 3, 3, 1));
         assert_eq!((summary.p50_ms, summary.p99_ms, summary.repeated), (7, 7, 0));
-        account.published("1".into(), Timestamp::from_millis(9));
+        account.published("1".into(), "c9".into(), Timestamp::from_millis(9));
         assert_eq!(account.summary().repeated, 1);
     }
 }

@@ -48,7 +48,7 @@ impl Watch {
             Family::Ingress => {
                 let id = Event::decode(&record.message.body).ok().and_then(|event| event.message()?.id);
                 if let Some(id) = id {
-                    self.account.published(id, record.published_at);
+                    self.account.published(id, attribute(names::CORRELATION_ID), record.published_at);
                 }
             }
             Family::Finalizer => {
@@ -60,6 +60,23 @@ impl Watch {
             _ => {}
         }
     }
+}
+
+/// The user, what is known of them, and what they are.
+fn who(event: &Event) -> String {
+    let user = event.member("user");
+    let text = |name: &str| {
+        let text = user.as_ref().and_then(|user| user.get(name));
+        terminal::safe(&text.as_ref().and_then(|text| text.as_str()).unwrap_or_default())
+    };
+    let list = |name: &str| {
+        let list = user.as_ref().and_then(|user| user.get(name)).and_then(|list| list.as_array());
+        let words = list.unwrap_or_default();
+        let words: Vec<String> =
+            words.iter().filter_map(|word| word.as_str().map(|word| terminal::safe(&word))).collect();
+        words.join(" ")
+    };
+    format!("{} {} {}", text("id"), list("roles"), list("tags"))
 }
 
 /// One readable line for each thing that happens.
@@ -90,7 +107,12 @@ fn line_of(record: &Record) -> String {
                 }
             }
         }
-        Family::Finalizer => format!("     {}", attribute(names::STATUS)),
+        Family::Enriched => format!("who  {}", event.as_ref().map(who).unwrap_or_default()),
+        Family::LlmBot => "ask  the language model".to_owned(),
+        Family::Finalizer => match attribute(names::STATUS).as_str() {
+            "NONE" => "end  nothing to answer".to_owned(),
+            status => format!("end  {status}"),
+        },
         Family::DeadLetter => "     dead letter".to_owned(),
         family if family.is_egress() => {
             let text = event.as_ref().and_then(chatbus_event::egress_text).unwrap_or_default();

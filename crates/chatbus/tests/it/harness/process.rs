@@ -22,6 +22,7 @@ pub(crate) struct Chatbus {
     folder: Arc<TempDir>,
     settings: BTreeMap<String, String>,
     roles: Vec<&'static str>,
+    is_whole: bool,
     started: AtomicU32,
 }
 
@@ -80,7 +81,13 @@ impl Chatbus {
         let settings = [("PORT", "0"), ("LOG_FORMAT", "json")];
         let settings =
             settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { folder: Arc::new(folder), settings, roles: Vec::new(), started: AtomicU32::new(0) }
+        Self {
+            folder: Arc::new(folder),
+            settings,
+            roles: Vec::new(),
+            is_whole: false,
+            started: AtomicU32::new(0),
+        }
     }
 
     /// With a setting.
@@ -89,9 +96,15 @@ impl Chatbus {
         self
     }
 
-    /// Only this role, and others named so.
+    /// Only this role, and others named so. Without any: those that deliver.
     pub(crate) fn role(mut self, role: &'static str) -> Self {
         self.roles.push(role);
+        self
+    }
+
+    /// With every role, as `serve` runs them.
+    pub(crate) fn whole(mut self) -> Self {
+        self.is_whole = true;
         self
     }
 
@@ -139,7 +152,13 @@ impl Chatbus {
         let n = self.started.fetch_add(1, Ordering::Relaxed);
         let (log, errors) =
             (self.folder().join(format!("serve-{n}.log")), self.folder().join(format!("serve-{n}.err")));
-        let arguments: Vec<&str> = ["serve"].into_iter().chain(self.roles.iter().copied()).collect();
+        // What answers and records would be in the way of tests that count what is on the bus.
+        let roles: &[&str] = match (self.is_whole, self.roles.as_slice()) {
+            (true, _) => &[],
+            (false, []) => &["ingress-egress", "api-gateway"],
+            (false, named) => named,
+        };
+        let arguments: Vec<&str> = ["serve"].iter().chain(roles).copied().collect();
         let mut child = command(&arguments, self.pairs(), self.folder())
             .stdin(Stdio::null())
             .stdout(File::create(&log).unwrap())

@@ -141,6 +141,7 @@ pub(super) async fn viewers(State(twitch): State<TwitchIrc>, body: Bytes) -> Res
     };
     let defaults = ViewersConfig::default();
     let config = ViewersConfig {
+        bot: None,
         channels,
         rate: fields.rate()?.unwrap_or(defaults.rate),
         seed: fields.number("seed")?.unwrap_or(defaults.seed),
