@@ -26,6 +26,19 @@ pub trait Connector: Send + Sync {
         None
     }
 
+    /// All channels that are to be joined beside the configured ones, in the platform's form or as
+    /// people write them: what is no longer among them is left, what is new is joined, and one that was
+    /// taken out and is added again is tried again even if the platform refused it. The configured ones
+    /// stay joined whatever it says.
+    ///
+    /// Called before the connector runs and whenever the list changes, with the whole list each time.
+    /// Returns at once; [`Connector::status`] tells what became of it. A platform takes a bounded number,
+    /// the first ones of the list, and says in its status that it left some out. Does nothing where
+    /// channels are not joined.
+    fn set_channels(&self, added: Vec<String>) {
+        drop(added);
+    }
+
     /// Connects, reads and reconnects until `runtime.stop` is cancelled. It stops reading then,
     /// but keeps its connection for what the sink still has in hand, until `drained` is cancelled.
     async fn run(

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub state: ConnectionState,
     /// Channels that are wanted, in the platform's form.
     pub wanted_channels: BTreeSet<String>,
+    /// Those of them that are not configured but were added at run time. Nothing waits for these.
+    pub added_channels: BTreeSet<String>,
     /// Channels the platform confirmed.
     pub joined_channels: BTreeSet<String>,
     /// When the last message was read.
@@ -123,6 +125,7 @@ impl Status {
             snapshot: Arc::new(Mutex::new(Snapshot {
                 state: ConnectionState::Connecting,
                 wanted_channels: wanted_channels.into_iter().collect(),
+                added_channels: BTreeSet::new(),
                 joined_channels: BTreeSet::new(),
                 last_message_at: None,
                 last_reconnect_at: None,

@@ -98,8 +98,9 @@ impl ReadinessCheck for PlatformCheck {
     }
 }
 
-/// A platform is ready when it is connected and every wanted channel is joined. A refused channel
-/// is done without, unless all are refused.
+/// A platform is ready when it is connected and every configured channel is joined. A refused channel
+/// is done without, unless all are refused. Nothing waits for a channel that was added at run time: an
+/// instance that works must not stop being ready because somebody adds one.
 pub fn platform_check(platform: &str, snapshot: &Snapshot) -> Check {
     let mut check = Check::default();
     match snapshot.state {
@@ -109,7 +110,8 @@ pub fn platform_check(platform: &str, snapshot: &Snapshot) -> Check {
     }
     let refused = |channel: &&String| snapshot.refused_channels.iter().any(|r| r.channel == **channel);
     for channel in &snapshot.wanted_channels {
-        if !snapshot.joined_channels.contains(channel) && !refused(&channel) {
+        let is_added = snapshot.added_channels.contains(channel);
+        if !is_added && !snapshot.joined_channels.contains(channel) && !refused(&channel) {
             check.waiting_for.push(format!("{platform}:{channel}"));
         }
     }
@@ -159,6 +161,23 @@ mod tests {
             let check = platform_check("p", &snapshot(state, joined, refused));
             assert_eq!(check.waiting_for, waiting, "{state:?} {joined:?} {refused:?}");
             assert_eq!(check.degraded, degraded, "{state:?} {joined:?} {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_was_added_at_run_time_is_degraded_at_most_and_holds_nothing_back() {
+        for (joined, refused, waiting, degraded) in [
+            (&["#a", "#b"][..], &[][..], &[][..], &[][..]),
+            (&["#a", "#b"], &["#new"], &[], &["p:#new (no_answer)"]),
+            (&["#a"], &["#new"], &["p:#b"], &["p:#new (no_answer)"]),
+            (&["#a", "#b", "#new"], &[], &[], &[]),
+        ] {
+            let mut snapshot = snapshot(ConnectionState::Connected, joined, refused);
+            snapshot.wanted_channels.insert("#new".to_owned());
+            snapshot.added_channels.insert("#new".to_owned());
+            let check = platform_check("p", &snapshot);
+            assert_eq!(check.waiting_for, waiting, "{joined:?} {refused:?}");
+            assert_eq!(check.degraded, degraded, "{joined:?} {refused:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::TwitchConfig;
+use crate::added::AddedChannels;
 use crate::irc::client::{Client, Request};
 use crate::irc::outlet::{MAX_BATCHES, Outlet};
 use crate::irc::session::{Session, SessionConfig};
@@ -28,6 +29,7 @@ pub struct TwitchConnector {
     sink: Arc<TwitchSink>,
     requests: Mutex<Option<mpsc::Receiver<Request>>>,
     changes: watch::Sender<u64>,
+    added: watch::Sender<AddedChannels>,
     share: Share,
 }
 
@@ -46,6 +48,7 @@ impl TwitchConnector {
         let session = SharedSession::default();
         let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
         let changes = watch::Sender::new(0);
+        let added = watch::Sender::new(AddedChannels::default());
         let sink = Arc::new(TwitchSink {
             session: Arc::clone(&session),
             requests: sender,
@@ -53,11 +56,12 @@ impl TwitchConnector {
             made_at: clock.instant(),
             clock,
             channels: config.channels.clone(),
+            added: added.subscribe(),
             can_speak: config.account.is_some(),
             tickets: AtomicU64::new(1),
         });
         let requests = Mutex::new(Some(receiver));
-        Self { config, tls, status, session, sink, requests, changes, share: Share::whole() }
+        Self { config, tls, status, session, sink, requests, changes, added, share: Share::whole() }
     }
 
     fn begin(&self, runtime: &Runtime) -> Arc<Mutex<Session>> {
@@ -103,6 +107,12 @@ impl Connector for TwitchConnector {
         self.config.is_paced().then(|| self.share.clone())
     }
 
+    /// At most 2,000 channels are joined, the configured ones included: the list's first ones for which
+    /// there is room.
+    fn set_channels(&self, added: Vec<String>) {
+        self.added.send_modify(|list| *list = list.renew(&added, &self.config.channels));
+    }
+
     async fn run(self: Arc<Self>, runtime: Runtime, emit: Arc<dyn Emit>, drained: CancellationToken) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It runs once: the sink's requests have one reader.
@@ -124,6 +134,8 @@ impl Connector for TwitchConnector {
             normalizer: self.normalizer(&runtime),
             status: self.status.clone(),
             changes: self.changes.clone(),
+            base: self.config.channels.clone(),
+            added: self.added.subscribe(),
             share: self.share.clone(),
             outlet: Outlet::new(batches),
             runtime,

@@ -4,6 +4,7 @@
 //! Twitch's IRC for reading and speaking. Inside, [`irc`] speaks the protocol and [`normalize`] turns its
 //! lines into events; the decisions of both are pure, and only the transport does I/O.
 
+mod added;
 mod channel;
 mod config;
 mod connector;

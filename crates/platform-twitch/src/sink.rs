@@ -9,6 +9,7 @@ use chatbus_connector::{Availability, Capabilities, Outbound, PermanentReason, S
 use chatbus_event::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::added::AddedChannels;
 use crate::channel::{channel_name, user_id};
 use crate::irc::client::Request;
 use crate::irc::outgoing::Ticket;
@@ -32,6 +33,7 @@ pub(crate) struct TwitchSink {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) made_at: Instant,
     pub(crate) channels: Vec<Arc<str>>,
+    pub(crate) added: watch::Receiver<AddedChannels>,
     pub(crate) can_speak: bool,
     pub(crate) tickets: AtomicU64,
 }
@@ -66,7 +68,9 @@ impl Sink for TwitchSink {
             return Availability::Unserved;
         }
         match self.session.get() {
-            None if !self.channels.contains(channel) => Availability::Unserved,
+            None if !self.channels.contains(channel) && !self.added.borrow().contains(channel) => {
+                Availability::Unserved
+            }
             None => Availability::Disconnected { since: self.made_at },
             Some(session) => {
                 let session = session.lock().unwrap_or_else(PoisonError::into_inner);

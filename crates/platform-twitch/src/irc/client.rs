@@ -24,6 +24,7 @@ use super::outgoing::Ticket;
 use super::outlet::Outlet;
 use super::session::{Input, News, Output, Say, Session};
 use super::transport::{self, Endpoint, Reader, Writer};
+use crate::added::AddedChannels;
 use crate::normalize::Normalizer;
 
 /// A send on its way to the session, and where its verdict goes.
@@ -49,6 +50,10 @@ pub(crate) struct Client {
     pub(crate) status: Status,
     /// Changed whenever something may have become sayable.
     pub(crate) changes: watch::Sender<u64>,
+    /// The configured channels.
+    pub(crate) base: Vec<Arc<str>>,
+    /// Those beside them.
+    pub(crate) added: watch::Receiver<AddedChannels>,
     pub(crate) share: Share,
     pub(crate) runtime: Runtime,
     pub(crate) outlet: Outlet,
@@ -102,6 +107,7 @@ struct Signals<'a> {
 enum Wake {
     Drained,
     Stop,
+    Channels,
     Made(io::Result<(Reader, Writer)>),
     Link(LinkEvent),
     Requests,
@@ -116,6 +122,8 @@ impl Client {
         let mut state = State::default();
         let stop = self.runtime.stop.clone();
         let mut signals = Signals { drained: pin!(drained.cancelled()), stop: pin!(stop.cancelled()) };
+        // What was added before there was anybody to tell.
+        self.added.mark_changed();
         loop {
             let now = self.runtime.clock.instant();
             let due = self.lock().next_deadline();
@@ -129,6 +137,7 @@ impl Client {
             match self.wake(&mut state, requests, &mut signals, due, now).await {
                 Wake::Drained => break,
                 Wake::Stop => state.stopping = true,
+                Wake::Channels => self.channels_changed(&mut state),
                 Wake::Made(Ok((reader, writer))) => {
                     state.link = Some(Link::new(reader, writer, Arc::clone(&self.runtime.clock)));
                     state.lines.clear();
@@ -169,7 +178,7 @@ impl Client {
     }
 
     async fn wake(
-        &self,
+        &mut self,
         state: &mut State,
         requests: &mut mpsc::Receiver<Request>,
         signals: &mut Signals<'_>,
@@ -182,6 +191,7 @@ impl Client {
             biased;
             () = signals.drained.as_mut() => Wake::Drained,
             () = signals.stop.as_mut(), if !*stopping => Wake::Stop,
+            Ok(()) = self.added.changed(), if !*stopping => Wake::Channels,
             made = made(connecting) => Wake::Made(made),
             1.. = requests.recv_many(taken, REQUEST_BATCH) => Wake::Requests,
             event = event(link, lines, reports, may_read) => Wake::Link(event),
@@ -237,6 +247,15 @@ impl Client {
         state.outputs = outputs;
         state.tally.cut = lines.cut();
         state.lines = lines;
+    }
+
+    /// Other channels are wanted than before.
+    fn channels_changed(&mut self, state: &mut State) {
+        let added = self.added.borrow_and_update().clone();
+        self.feed(state, Input::Added(&added.channels));
+        news::wanted(&self.status, &self.base, &added, self.runtime.clock.now());
+        // A channel that nobody served may be one of ours now.
+        state.is_changed = true;
     }
 
     /// Takes in what was asked for, in its order.

@@ -19,11 +19,22 @@ pub const JOINS_PER_WINDOW_VERIFIED: usize = 2_000;
 /// Twitch's 10 seconds and one more, since lines that leave evenly may arrive bunched.
 pub const JOIN_WINDOW: Duration = Duration::from_secs(11);
 
-/// How long a JOIN may stay without an answer. Twitch answers within a fraction of a second, or not
+/// Channels that one connector is in at most, the configured ones included: their names must fit into the
+/// 64 KiB that an instance's lease says of itself, and 2,000 of 26 characters do.
+pub const MAX_CHANNELS: usize = 2_000;
+
+/// Channels that are left within [`PART_WINDOW`]. Twitch names no limit; this one keeps a long list from
+/// filling the queue of what is to be written.
+pub const PARTS_PER_WINDOW: usize = 100;
+
+/// See [`PARTS_PER_WINDOW`].
+pub const PART_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long a JOIN, or a PART of a channel we are in, may stay without an answer. Twitch answers within a fraction of a second, or not
 /// at all when the channel does not exist.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After this many unanswered tries a channel counts as refused.
+/// After this many unanswered tries a channel counts as refused, or as left.
 pub const JOIN_TRIES: u32 = 3;
 
 /// How long a refused channel is left alone before it is tried again: a suspension may end.

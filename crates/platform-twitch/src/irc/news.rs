@@ -1,10 +1,14 @@
 //! What operators see: the session's news as status and logs.
 
+use std::sync::Arc;
+
 use chatbus_connector::{AuthState, ConnectionState, LastError, RefusedChannel, Status};
 use chatbus_event::Timestamp;
 use tracing::{info, warn};
 
+use super::limits::MAX_CHANNELS;
 use super::session::News;
+use crate::added::AddedChannels;
 
 const PLATFORM: &str = "twitch";
 
@@ -78,6 +82,44 @@ pub(crate) fn report(status: &Status, news: News, login: Option<&str>, now: Time
         }
         News::Allowance | News::TooFast(_) => {}
     }
+}
+
+/// Writes down which channels are wanted. What was refused and is no longer wanted is no trouble any more.
+pub(crate) fn wanted(status: &Status, base: &[Arc<str>], added: &AddedChannels, now: Timestamp) {
+    let AddedChannels { channels, malformed, beyond, .. } = added;
+    let names = || channels.iter().map(|added| &added.name).filter(|name| !base.contains(name));
+    let left_out = malformed + beyond;
+    if left_out > 0 {
+        warn!(
+            event = "twitch.irc.channels_left_out",
+            platform = PLATFORM,
+            malformed,
+            beyond,
+            "not all channels that were added can be joined"
+        );
+    }
+    let error = (left_out > 0).then(|| LastError {
+        code: "channels_left_out".to_owned(),
+        message: format!(
+            "of the channels that were added {malformed} have no channel's name, and {beyond} are beyond the \
+             {MAX_CHANNELS} that one instance is in"
+        ),
+        at: now,
+    });
+    info!(
+        event = "twitch.irc.channels",
+        platform = PLATFORM,
+        configured = base.len(),
+        added = names().count(),
+        "channels that are wanted"
+    );
+    status.update(|snapshot| {
+        snapshot.added_channels = names().map(ToString::to_string).collect();
+        snapshot.wanted_channels = base.iter().chain(names()).map(ToString::to_string).collect();
+        let wanted = &snapshot.wanted_channels;
+        snapshot.refused_channels.retain(|refused| wanted.contains(&refused.channel));
+        snapshot.last_error = error.or(snapshot.last_error.take());
+    });
 }
 
 /// The session has ended for good.

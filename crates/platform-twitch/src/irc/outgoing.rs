@@ -51,6 +51,11 @@ impl Frame {
         Self::plain(&["JOIN ", channel])
     }
 
+    /// Leaves a channel.
+    pub fn part(channel: &str) -> Self {
+        Self::plain(&["PART ", channel])
+    }
+
     /// Asks whether the server is there.
     pub fn ping(token: &str) -> Self {
         Self::plain(&["PING :", token])

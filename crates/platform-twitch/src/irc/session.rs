@@ -2,8 +2,8 @@
 //!
 //! It is fed what happened and when, and says what to do: connect, write, close, publish a line, give
 //! a verdict. It outlives connections, because what Twitch counts does: joins and messages are limited
-//! by account. It reads no clock, does no I/O, and holds nothing that is keyed from outside: channels
-//! are the configured ones.
+//! by account. It reads no clock, does no I/O, and holds nothing that is keyed by what the server says:
+//! channels are the configured ones and those it is told to add.
 //!
 //! Which lines are events: a line that answers what the session itself asked for (its capabilities,
 //! its login, its joins, its PINGs, its messages) is the session's, every other line is published. So
@@ -16,6 +16,7 @@ mod join;
 mod lane;
 mod lines;
 mod sending;
+mod wanted;
 mod watchdog;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use super::budget::Budget;
 use super::grammar::Message;
 use super::limits::{
     JOIN_WINDOW, JOINS_PER_WINDOW, JOINS_PER_WINDOW_VERIFIED, LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX,
-    SEND_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR,
+    PART_WINDOW, PARTS_PER_WINDOW, SEND_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR,
 };
 use super::outgoing::{Frame, Ticket};
 use channels::{Channels, Place};
@@ -42,7 +43,7 @@ use connection::Phase;
 pub struct SessionConfig {
     /// The account; without one the session only reads.
     pub account: Option<Account>,
-    /// Channels to be in, as [`channel_name`](crate::channel_name) gives them.
+    /// Channels to be in always, as [`channel_name`](crate::channel_name) gives them.
     pub channels: Vec<Arc<str>>,
     /// Whether messages are paced. Joins always are.
     pub paced: bool,
@@ -78,6 +79,9 @@ pub enum Input<'a> {
     Line(&'a Message<'a>),
     /// Bytes were read that are no message.
     Noise,
+    /// These channels are to be joined beside the configured ones, and no others. As many as it is given:
+    /// whoever makes the list bounds it.
+    Added(&'a [Added]),
     /// Something is to be said.
     Say(Say),
     /// All bytes of a frame with this ticket are with the kernel.
@@ -86,6 +90,16 @@ pub enum Input<'a> {
     Withheld(Ticket),
     /// Time has passed.
     Tick,
+}
+
+/// A channel to be in beside the configured ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// As [`channel_name`](crate::channel_name) gives it.
+    pub name: Arc<str>,
+    /// Which call added it, from 1. With a higher one than before it was taken out and added again, and is
+    /// tried again if it was refused.
+    pub number: u64,
 }
 
 /// Something to be said in one channel, in parts that each fit.
@@ -159,9 +173,9 @@ pub enum News {
     },
     /// The account cannot log in.
     LoginRefused,
-    /// We are in a channel.
+    /// We are in a channel, and are to be.
     Joined(Arc<str>),
-    /// We are no longer in a channel.
+    /// We are no longer in a channel, or no longer to be.
     Left(Arc<str>),
     /// A channel will not have us.
     Refused {
@@ -200,6 +214,7 @@ pub struct Session {
     backoff: Backoff,
     login_backoff: Backoff,
     joins: Budget,
+    parts: Budget,
     sends: Budget,
     sends_as_moderator: Budget,
     channels: Channels,
@@ -226,6 +241,7 @@ impl Session {
             backoff: Backoff::new(config.reconnect_initial, config.reconnect_max),
             login_backoff: Backoff::new(LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX),
             joins: Budget::new(joins, JOIN_WINDOW),
+            parts: Budget::new(PARTS_PER_WINDOW, PART_WINDOW),
             sends: Budget::new(SENDS_PER_WINDOW, SEND_WINDOW),
             sends_as_moderator: Budget::new(SENDS_PER_WINDOW_MODERATOR, SEND_WINDOW),
             channels: Channels::new(&config.channels, now),
@@ -242,19 +258,22 @@ impl Session {
             Input::Stopped => self.stopped(now, out),
             Input::Line(message) => self.line(message, now, out),
             Input::Noise => self.heard(now),
+            Input::Added(added) => self.added(added, now, out),
             Input::Say(say) => self.say(say, now, out),
             Input::Written(ticket) => self.written(ticket, now),
             Input::Withheld(ticket) => self.withheld(ticket, now, out),
             Input::Tick => self.tick(now, out),
         }
-        self.channels.settle();
+        self.tend_unwanted(now, out);
     }
 
     /// When the next [`Input::Tick`] is due, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let waits_for_budget = self.is_online() && self.channels.any_wanted();
-        let joins = if waits_for_budget { self.joins.free_at() } else { None };
-        [self.channels.deadline(), self.phase.deadline(), joins].into_iter().flatten().min()
+        // A connection that the server wants ended is used for no channel any more.
+        let may_ask = self.is_online() && !self.is_leaving();
+        let joins = self.joins.free_at().filter(|_| may_ask && self.channels.any_to_join());
+        let parts = self.parts.free_at().filter(|_| may_ask && self.channels.to_part().is_some());
+        [self.channels.deadline(), self.phase.deadline(), joins, parts].into_iter().flatten().min()
     }
 
     /// Whether something could be said in this channel now.
@@ -263,7 +282,7 @@ impl Session {
         let Some(state) = place.and_then(|place| self.channels.get(place)) else {
             return Availability::Unserved;
         };
-        if state.join.refusal().is_some() {
+        if !state.join.is_kept() || state.join.refusal().is_some() {
             return Availability::Unserved;
         }
         if !self.is_online() {

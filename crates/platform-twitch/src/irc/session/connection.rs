@@ -225,7 +225,7 @@ impl Session {
         }
         self.phase = Phase::Waiting { until: now };
         for channel in self.channels.all_mut() {
-            if channel.join.is_joined() {
+            if channel.join.is_kept() && channel.join.is_joined() {
                 out.push(Output::News(News::Left(std::sync::Arc::clone(&channel.name))));
             }
             channel.join.reset(now);

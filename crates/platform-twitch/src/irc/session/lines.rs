@@ -43,7 +43,11 @@ impl Session {
                 true
             }
             "JOIN" if self.is_from_us(message) => {
-                self.joined_at(message.param(0), now, out);
+                let channel = message.param(0).unwrap_or_default();
+                match self.place(channel) {
+                    Some(place) => self.joined(place, false, now, out),
+                    None => self.leave_stray(channel, now, out),
+                }
                 true
             }
             "PART" if self.is_from_us(message) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{PermanentReason, Verdict};
 
-use super::channels::Place;
+use super::channels::{Channel, Place};
 use super::connection::Phase;
 use super::lane::{Job, Lane};
 use super::{News, Output, Own, Say, Session};
@@ -35,7 +35,8 @@ impl Session {
             };
             return out.push(Output::Verdict(ticket, verdict));
         }
-        let Some((place, state)) = self.entry(&channel).filter(|(_, state)| state.lane.job.is_none()) else {
+        let may_begin = |state: &Channel| state.join.is_kept() && state.lane.job.is_none();
+        let Some((place, state)) = self.entry(&channel).filter(|(_, state)| may_begin(state)) else {
             return out.push(Output::Verdict(ticket, Verdict::NotNow));
         };
         state.lane.job = Some(Job {
@@ -156,7 +157,13 @@ impl Session {
         self.leave_when_idle(now, out);
     }
 
-    fn refused_for_good(&mut self, place: Place, code: String, message: &str, out: &mut Vec<Output>) {
+    pub(super) fn refused_for_good(
+        &mut self,
+        place: Place,
+        code: String,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) {
         let Some(job) = self.job(place) else { return };
         let message = job.account(message);
         let verdict = Verdict::Permanent { reason: PermanentReason::Rejected, code, message };
@@ -343,7 +350,7 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, place: Place, verdict: Verdict, out: &mut Vec<Output>) {
+    pub(super) fn finish(&mut self, place: Place, verdict: Verdict, out: &mut Vec<Output>) {
         let Some(state) = self.channels.get_mut(place) else { return };
         if let Some(job) = state.lane.job.take() {
             self.tickets.remove(&job.ticket);
@@ -385,7 +392,7 @@ impl Session {
         is_echo
     }
 
-    fn job(&mut self, place: Place) -> Option<&mut Job> {
+    pub(super) fn job(&mut self, place: Place) -> Option<&mut Job> {
         self.channels.get_mut(place)?.lane.job.as_mut()
     }
 

@@ -4,6 +4,8 @@ mod connection;
 mod joining;
 mod sending;
 mod soak;
+mod wanted;
+mod wanted_soak;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +14,16 @@ use chatbus_connector::{Availability, ConnectionState, PermanentReason, Share, V
 use chatbus_event::{Clock as _, Timestamp};
 use chatbus_testkit::{FakeClock, SeededEntropy};
 
+use super::channels::Need;
 use super::*;
+use crate::added::AddedChannels;
 use crate::irc::grammar::Message;
 
 /// A session with its clock, and what it did last.
 struct Bench {
     session: Session,
     clock: FakeClock,
+    added: AddedChannels,
     out: Vec<Output>,
 }
 
@@ -40,7 +45,7 @@ impl Bench {
             reconnect_max: Duration::from_secs(30),
         };
         let session = Session::new(config, Arc::new(SeededEntropy::new(1)), clock.instant());
-        Self { session, clock, out: Vec::new() }
+        Self { session, clock, added: AddedChannels::default(), out: Vec::new() }
     }
 
     /// An account that is in `#a` and may speak there.
@@ -70,7 +75,18 @@ impl Bench {
         let channels = &self.session.channels;
         let deadlines = channels.all().flat_map(|channel| [channel.lane.deadline(), channel.join.deadline()]);
         assert_eq!(channels.deadline(), deadlines.flatten().min());
-        assert_eq!(channels.any_wanted(), channels.all().any(|channel| channel.join.is_wanted()));
+        assert_eq!(channels.any_to_join(), channels.all().any(|channel| channel.needs() == Need::Join));
+        assert_eq!(channels.to_part().is_some(), channels.all().any(|channel| channel.needs() == Need::Part));
+        let is_loose = |channel: &channels::Channel| matches!(channel.needs(), Need::Verdict | Need::Nobody);
+        assert!(channels.to_clear().is_none() && !channels.all().any(is_loose));
+    }
+
+    /// These, beside the configured ones, are wanted from now on.
+    fn add(&mut self, names: &[&str]) -> &[Output] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.added = self.added.renew(&names, &self.session.config.channels);
+        let channels = Arc::clone(&self.added.channels);
+        self.on(Input::Added(&channels))
     }
 
     fn line(&mut self, line: &str) -> &[Output] {
