@@ -221,8 +221,14 @@ impl Rig {
     }
 
     pub(crate) fn run_with(config: TwitchConfig, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self::run_beside(config, tls, &[])
+    }
+
+    /// With channels that were added before it runs.
+    pub(crate) fn run_beside(config: TwitchConfig, tls: Arc<rustls::ClientConfig>, added: &[&str]) -> Self {
         let runtime = test_runtime(7);
         let connector = Arc::new(TwitchConnector::new(config, tls, Arc::clone(&runtime.clock)));
+        connector.set_channels(added.iter().map(|name| (*name).to_owned()).collect());
         let ear = Arc::new(Ear::new());
         let drained = CancellationToken::new();
         let (end, ended) = watch::channel(false);
@@ -232,6 +238,10 @@ impl Rig {
             end.send_replace(true);
         });
         Self { connector, ear, runtime, drained, ended }
+    }
+
+    pub(crate) fn set_channels(&self, added: &[&str]) {
+        self.connector.set_channels(added.iter().map(|name| (*name).to_owned()).collect());
     }
 
     pub(crate) fn sink(&self) -> Arc<dyn Sink> {

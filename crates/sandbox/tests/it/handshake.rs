@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatbus_sandbox::twitch_irc::Since;
+use chatbus_sandbox::twitch_irc::{Said, Say, Since};
 use chatbus_sandbox::{Sandbox, SandboxConfig};
 use chatbus_testkit::test_runtime;
 
@@ -143,6 +143,25 @@ async fn a_list_of_channels_is_joined_with_the_state_of_each() {
         seen,
         [("one", None), ("two", None), ("one", Some("already_joined")), ("nothing", Some("not_a_channel"))]
     );
+}
+
+#[tokio::test]
+async fn who_has_left_a_channel_hears_nothing_of_it_and_may_come_again() {
+    let sandbox = sandbox().await;
+    let mut other = Client::joined(&sandbox, "other", "#one").await;
+    let mut client = Client::joined(&sandbox, "bot", "#one,#two,#three").await;
+    other.until("JOIN #one").await;
+    client.send("PART #ONE,#two\r\nPART #never").await;
+    let parted = |channel: &str| format!(":bot!bot@bot.tmi.twitch.tv PART {channel}");
+    assert_eq!(client.pending().await, [parted("#one"), parted("#two")]);
+    assert_eq!(other.line().await, parted("#one"));
+    let told = |said: Vec<Said>| said.iter().map(|said| said.told).sum::<usize>();
+    assert_eq!(told(sandbox.twitch().say(&Say::new("two", "ada", "anybody?")).await.expect("said")), 0);
+    assert_eq!(told(sandbox.twitch().say(&Say::new("three", "ada", "hello")).await.expect("said")), 1);
+    assert!(client.line().await.ends_with("PRIVMSG #three :hello"));
+    client.send("JOIN #one").await;
+    assert_eq!(client.line().await, ":bot!bot@bot.tmi.twitch.tv JOIN #one");
+    client.until(" ROOMSTATE #one").await;
 }
 
 #[tokio::test]
