@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use flags::SettingFlags;
 pub(crate) use kept::{
-    ChannelsArgs, ChannelsCommand, DlqArgs, DlqCommand, EventsArgs, EventsCommand, EventsListArgs, ReplayArgs,
-    RulesArgs, RulesCommand, UsersArgs, UsersCommand, WhichArgs,
+    ChannelsArgs, ChannelsCommand, DlqArgs, DlqCommand, EventsArgs, EventsCommand, EventsListArgs,
+    ReplayArgs, RulesArgs, RulesCommand, UsersArgs, UsersCommand, WhichArgs,
 };
 
 /// Connects chat platforms to an event bus, both ways.
@@ -322,6 +322,8 @@ pub(crate) enum BenchKind {
     Egress,
     /// From the bus to clients of the gateway, and what each of them costs.
     Gateway,
+    /// The whole way: from a platform through auth, rules and the answer to the platform, all of it recorded.
+    Pipeline,
     /// Publishing alone.
     Bus,
 }

@@ -64,7 +64,7 @@ async fn run(cli: Cli, environment: &Environment) -> Outcome {
         Command::Events(args) => commands::events::run(args, environment).await,
         Command::Dlq(args) => commands::dlq::run(args, environment).await,
         Command::Users(args) => commands::users::run(args, environment).await,
-        Command::Rules(args) => commands::rules::run(args.what, environment),
+        Command::Rules(args) => commands::rules::run(args.what, environment).await,
         Command::Token(args) => commands::token::run(args, environment).await,
         Command::Doctor(args) => commands::doctor::run(args, environment).await,
         Command::Config(args) => commands::config::run(args.what, environment),

@@ -1,5 +1,7 @@
 //! A running chatbus, put together: reads top to bottom as the wiring of the whole.
 
+pub(crate) mod admin;
+mod channels;
 mod contend;
 mod declare;
 mod delivering;
@@ -7,14 +9,14 @@ mod gateway;
 mod http;
 mod machine;
 mod member;
+mod noting;
 mod parts;
-mod roles;
-pub(crate) mod admin;
 mod refused;
+mod roles;
 mod served;
 mod services;
-mod storing;
 mod sharing;
+mod storing;
 pub(crate) mod tokens;
 
 use std::net::SocketAddr;
@@ -35,9 +37,8 @@ use delivering::Delivering;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use storing::Storing;
-
 pub(crate) use roles::{INGRESS_EGRESS, Roles, read as read_roles};
+pub(crate) use storing::Storing;
 
 use crate::commands::Failure;
 use crate::instance::{self, RunFile, RunInfo};
@@ -51,6 +52,7 @@ pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) state: Arc<dyn State>,
+    pub(crate) store: Storing,
     pub(crate) readiness: chatbus_ops::Readiness,
     supervisor: Supervisor,
     /// Cancelled when connectors may let go of their connections.
@@ -61,7 +63,9 @@ pub(crate) struct Process {
     /// The gateway, with what sends its clients away.
     gateway: Option<(Part, CancellationToken)>,
     connectors: Vec<Part>,
-    ingress: Part,
+    services: Vec<Part>,
+    /// There where something is read.
+    ingress: Option<Part>,
     http: Part,
     grace: Duration,
     _run_file: Option<RunFile>,
@@ -98,6 +102,8 @@ impl Process {
         })?;
         let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
         let identity = contend::settle(&state, &roles.delivering, identity, &runtime).await?;
+        let store = Storing::open(core, &runtime).await?;
+        store.agree(&state, values, &runtime).await?;
         logging::set_instance(identity.id.as_str());
         for role in &roles.delivering {
             tracing::info!(
@@ -116,15 +122,26 @@ impl Process {
         }
         let metrics = Metrics::new();
 
-        let ingress = Ingress::open(
-            ingress_config(core, &identity.id, speaks),
-            Arc::clone(&bus),
-            metrics.clone(),
-            runtime.clone(),
-        )
+        let ingress = if roles.delivering.is_empty() {
+            None
+        } else {
+            let config = ingress_config(core, &identity.id, speaks);
+            let opened = Ingress::open(config, Arc::clone(&bus), metrics.clone(), runtime.clone()).await;
+            Some(opened.map_err(|error| Failure::Runtime(error.into()))?)
+        };
+        let emitters = ingress.as_ref().map(Ingress::handle);
+        let services = services::start(services::With {
+            core,
+            roles,
+            bus: &bus,
+            store: &store,
+            metrics: &metrics,
+            runtime: &runtime,
+            instance: identity.id.as_str(),
+            login: connectors.iter().find_map(|connector| connector.status().snapshot().auth.login),
+        })
         .await
-        .map_err(|error| Failure::Runtime(error.into()))?;
-        let emitters = ingress.handle();
+        .map_err(Failure::Configuration)?;
 
         let with = Delivering {
             core,
@@ -135,6 +152,7 @@ impl Process {
             metrics: &metrics,
             runtime: &runtime,
             epoch: runtime.entropy.uuid().simple().to_string().into(),
+            policy: services.policy.clone(),
         };
         let mut members = Vec::new();
         let mut engines = Vec::new();
@@ -157,11 +175,9 @@ impl Process {
                 }
                 // Where its users are, presence tells.
                 Role::ApiGateway => {
-                    let gateway = gateway::Served::new(
-                        &with,
-                        others.view.clone(),
-                        emitters.accepter(registry::GATEWAY),
-                    );
+                    let Some(emitters) = &emitters else { continue };
+                    let accepter = emitters.accepter(registry::GATEWAY);
+                    let gateway = gateway::Served::new(&with, others.view.clone(), accepter);
                     let sink = gateway.gateway.sink();
                     served_gateway = Some(gateway);
                     vec![sink]
@@ -179,7 +195,8 @@ impl Process {
             )
         })?;
         let addr = listener.local_addr().context("the listener has no address")?;
-        let readiness = http::readiness(&bus, &connectors, engines, emitters.health());
+        let health = emitters.as_ref().map(chatbus_ingress::IngressHandle::health);
+        let readiness = http::readiness(&bus, &connectors, engines, health.clone(), services.checks);
         let ops = http::ops(http::Parts {
             values,
             core,
@@ -189,13 +206,16 @@ impl Process {
             readiness: &readiness,
             connectors: &connectors,
             egress: &egress,
-            spool: emitters.health(),
+            spool: health,
+            refresh: services.refresh,
             runtime: &runtime,
         });
 
         let drained = CancellationToken::new();
         let finish = CancellationToken::new();
-        let mut routes = tokens::routes(Arc::clone(&state), &runtime);
+        let mut routes = tokens::routes(Arc::clone(&state), store.clone(), &runtime);
+        let admin = admin::Admin { store: store.clone(), bus: Arc::clone(&bus), runtime: runtime.clone() };
+        routes = routes.merge(admin::routes(admin));
         if let Some(served) = &served_gateway {
             routes = routes.merge(gateway::debug(Arc::clone(&served.gateway)));
         }
@@ -205,20 +225,30 @@ impl Process {
             "http",
             http::serve(listener, ops, routes, gateway_routes, runtime.clone()),
         );
-        let ingress = Part::spawn(&runtime, "ingress", ingress.run(finish.clone()));
+        let declared = declare::all(Arc::clone(&bus), services::subscriptions(), &runtime);
+        let ingress = ingress.map(|ingress| {
+            let finish = finish.clone();
+            Part::spawn(&runtime, "ingress", async move {
+                declared.await;
+                ingress.run(finish).await;
+            })
+        });
         let gateway = served_gateway.map(|served| {
             let drain = CancellationToken::new();
             (Part::spawn(&runtime, "gateway", served.run(drain.clone())), drain)
         });
         let members =
             members.into_iter().map(|member| Part::spawn(&runtime, "egress", member.run())).collect();
+        channels::keep(&connectors, store.clone(), &runtime);
         let connectors = connectors
             .into_iter()
-            .map(|connector| {
+            .zip(std::iter::repeat(emitters))
+            .filter_map(|(connector, emitters)| {
+                let emitters = emitters?;
                 let emit = emitters.emitter(connector.platform(), Some(Arc::new(connector.status())));
                 let drained = drained.clone();
                 let run = connector.run(runtime.clone(), emit, drained);
-                Part::spawn(&runtime, "platform", run)
+                Some(Part::spawn(&runtime, "platform", run))
             })
             .collect();
         let run_file = RunFile::write(
@@ -234,6 +264,7 @@ impl Process {
             addr,
             bus,
             state,
+            store,
             readiness,
             supervisor: supervisor.clone(),
             drained,
@@ -241,6 +272,7 @@ impl Process {
             members,
             gateway,
             connectors,
+            services: services.parts,
             ingress,
             http,
             grace: core.shutdown_grace,
@@ -269,7 +301,15 @@ impl Process {
                 connector.ended().await;
             }
             self.finish.cancel();
-            self.ingress.ended().await;
+            if let Some(ingress) = self.ingress {
+                ingress.ended().await;
+            }
+            for service in self.services {
+                service.ended().await;
+            }
+            if let Some(store) = self.store.now() {
+                store.close().await;
+            }
             self.state.close().await;
             self.bus.close().await;
             self.http.ended().await;

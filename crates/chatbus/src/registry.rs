@@ -2,14 +2,16 @@
 
 mod state;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chatbus_bus::{BusFactory, OpenContext, OpenError, Opened, StateReach};
 use chatbus_connector::{BuildContext, PlatformFactory};
 use chatbus_delivery::{Platform, PlatformTable, Reach};
 use chatbus_event::{InstanceId, Shape, Topic};
-use chatbus_runtime::SystemClock;
 use chatbus_runtime::settings::{Problem, Values};
+use chatbus_runtime::{Runtime, SystemClock};
+use chatbus_store::{Store, StoreError};
 
 /// Every bus driver.
 pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
@@ -83,6 +85,27 @@ pub(crate) async fn open_bus(
     }
     Ok((opened, bus.driver()))
 }
+
+/// Opens the store that STORE_URL names.
+///
+/// # Errors
+/// [`Misconfigured`](chatbus_store::StoreErrorKind::Misconfigured) when it can never be opened so; else when it is
+/// out of reach.
+pub(crate) async fn open_store(
+    url: &str,
+    data_dir: &Path,
+    runtime: &Runtime,
+) -> Result<Arc<dyn Store>, StoreError> {
+    chatbus_store_sql::open(url, &data_dir.join("store.sqlite"), runtime.clone()).await
+}
+
+/// The names of the platforms of this build.
+pub(crate) fn platform_names() -> Vec<&'static str> {
+    platforms().iter().map(|factory| factory.platform()).collect()
+}
+
+/// The gateway's name in the source of its events.
+pub(crate) const GATEWAY_SOURCE: &str = "api-gateway";
 
 /// The gateway's name among the platforms.
 pub(crate) const GATEWAY: &str = "websocket";

@@ -52,6 +52,7 @@ impl Outcome {
             annotations: event.and_then(|event| event.member("annotations")),
             routing_slip: None,
             metadata: None,
+            qos: event.and_then(|event| event.member("qos")),
         };
         // What was routed tells by which rule and how, so that its life can be read as one page.
         if let Some(slip) =

@@ -70,6 +70,8 @@ pub struct Finalize<'a> {
     pub routing_slip: Option<Raw>,
     /// The event's metadata, where it was routed: which rules matched, and when.
     pub metadata: Option<Raw>,
+    /// The event's `qos`, where it has one: how long it is kept.
+    pub qos: Option<Raw>,
 }
 
 /// The `type` attribute of finalize events.
@@ -171,6 +173,7 @@ impl Finalize<'_> {
             ("annotations", &self.annotations),
             ("routingSlip", &self.routing_slip),
             ("metadata", &self.metadata),
+            ("qos", &self.qos),
         ] {
             if let (true, Some(list)) = (with_lists, list) {
                 w.member_raw(key, list.as_bytes());
@@ -201,6 +204,7 @@ mod tests {
             annotations: Some(Raw::of(&[1])),
             routing_slip: None,
             metadata: None,
+            qos: None,
         });
     }
 

@@ -32,3 +32,4 @@ pub use config::{
 };
 pub use counts::Counts;
 pub use model::ClientError;
+pub use personality::check_personality;

@@ -13,5 +13,5 @@ mod serve;
 pub use api::send::{SendTarget, TargetParser};
 pub use guard::AdminGuard;
 pub use readiness::{Check, PlatformCheck, Readiness, ReadinessCheck, platform_check};
-pub use router::{Ops, PlatformView, router, router_with, Refresh};
+pub use router::{Ops, PlatformView, Refresh, router, router_with};
 pub use serve::{HttpLimits, serve};

@@ -9,6 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Default)]
 pub struct PersistenceCounters {
     steps: AtomicU64,
+    outcomes: AtomicU64,
     letters: AtomicU64,
     sources: AtomicU64,
     raw: AtomicU64,
@@ -23,6 +24,8 @@ pub struct PersistenceCounters {
 pub struct PersistenceTotals {
     /// Steps of events' ways.
     pub steps: u64,
+    /// Of these, how deliveries ended.
+    pub outcomes: u64,
     /// Dead letters.
     pub letters: u64,
     /// What became known of sources.
@@ -46,6 +49,7 @@ impl PersistenceCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PersistenceTotals {
             steps: read(&self.steps),
+            outcomes: read(&self.outcomes),
             letters: read(&self.letters),
             sources: read(&self.sources),
             raw: read(&self.raw),
@@ -58,7 +62,12 @@ impl PersistenceCounters {
     pub(crate) fn written(&self, entries: &[Entry]) {
         for entry in entries {
             let counter = match entry {
-                Entry::Step(_) => &self.steps,
+                Entry::Step(step) => {
+                    if step.name == "outcome" {
+                        self.outcomes.fetch_add(1, Ordering::Relaxed);
+                    }
+                    &self.steps
+                }
                 Entry::Letter(_) => &self.letters,
                 Entry::Source(_) => &self.sources,
                 Entry::Raw { .. } => &self.raw,

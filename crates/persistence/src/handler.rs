@@ -1,25 +1,19 @@
 //! The service: writes down what became of events.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chatbus_bus::{BatchHandler, HandlerError, Outgoing, Record};
-use chatbus_event::Event;
-use chatbus_event::{Family, Topic};
+use chatbus_event::Topic;
 use chatbus_runtime::Runtime;
 use chatbus_store::{Entry, Store, StoreError, StoreErrorKind, until_available};
-use futures::StreamExt as _;
 
 use crate::config::PersistenceConfig;
 use crate::counters::PersistenceCounters;
-use crate::entries::{self, OwnTtls, qos_ttl};
+use crate::entries;
 
 /// The service's name, and its group's.
 pub(crate) const NAME: &str = "persistence";
-
-/// Events that are looked up at once.
-const LOOKUPS: usize = 16;
 
 /// Reads [`Persistence::topics`], each on a subscription of its own, and writes what it reads into the store, one
 /// call for a batch. It waits for a store that is out of reach for as long as that takes, and makes no dead
@@ -61,31 +55,8 @@ impl Persistence {
             .collect()
     }
 
-    /// How long the events of these outcomes are kept, where they say so themselves: an outcome does not, and
-    /// must not keep its event for longer than it asked.
-    async fn own_ttls(&self, inputs: &[&Record]) -> Result<OwnTtls, Unwritten> {
-        let outcomes = inputs.iter().filter(|record| record.topic.family() == Family::Finalizer);
-        let wanted: BTreeSet<String> =
-            outcomes.filter_map(|record| entries::correlation_of(record)).collect();
-        let lookups = wanted.into_iter().map(|id| async move {
-            let found = until_available(&self.runtime, NAME, || self.store.event(&id)).await;
-            let found = found.ok_or(Unwritten::Stopped)?.map_err(Unwritten::Failed)?;
-            let body = found.and_then(|(event, _)| event.body);
-            let event = body.and_then(|body| Event::decode(&body).ok());
-            let ttl = event.and_then(|event| qos_ttl(event.member("qos").as_ref()));
-            Ok(ttl.map(|ttl| (id, ttl)))
-        });
-        let lookups: Vec<_> = lookups.collect();
-        let mut lookups = futures::stream::iter(lookups).buffer_unordered(LOOKUPS);
-        let mut ttls = OwnTtls::new();
-        while let Some(found) = lookups.next().await {
-            ttls.extend(found?);
-        }
-        Ok(ttls)
-    }
-
-    fn entries(&self, record: &Record, ttls: &OwnTtls) -> Vec<Entry> {
-        match entries::of(record, &self.config, ttls) {
+    fn entries(&self, record: &Record) -> Vec<Entry> {
+        match entries::of(record, &self.config) {
             Ok(entries) => entries,
             Err(why) => {
                 let (topic, id) = (&record.topic, &record.message.id);
@@ -96,8 +67,7 @@ impl Persistence {
     }
 
     async fn write(&self, inputs: &[&Record]) -> Result<(), Unwritten> {
-        let ttls = self.own_ttls(inputs).await?;
-        let mut kept: Vec<Vec<Entry>> = inputs.iter().map(|record| self.entries(record, &ttls)).collect();
+        let mut kept: Vec<Vec<Entry>> = inputs.iter().map(|record| self.entries(record)).collect();
         loop {
             let all: Vec<Entry> = kept.iter().flatten().cloned().collect();
             if all.is_empty() {

@@ -101,7 +101,11 @@ impl Metrics {
             store_steps: family(&mut r, "store_steps", "Steps of events written to the store"),
             store_outcomes: family(&mut r, "store_outcomes", "Outcomes written to the store"),
             store_letters: family(&mut r, "store_letters", "Dead letters written to the store"),
-            store_raw: family(&mut r, "store_raw", "Messages the store keeps raw, since they are nothing it knows"),
+            store_raw: family(
+                &mut r,
+                "store_raw",
+                "Messages the store keeps raw, since they are nothing it knows",
+            ),
             dlq_open: family(&mut r, "dlq_open", "Dead letters about which nothing was done"),
             dlq_oldest_seconds: family(&mut r, "dlq_oldest_seconds", "Age of the oldest of them"),
             stage_seconds: {

@@ -4,7 +4,7 @@
 //! event is acknowledged only after its answer is on the bus, so nothing is lost when the bot dies, and
 //! the answer's id is made from the event's, so nothing is said twice when the event comes again.
 //!
-//! `chatbus demo` runs this very bot; `ping_bot.py` beside it is the same over NATS in Python.
+//! `ping_bot.py` beside it is the same over NATS in Python.
 
 use async_trait::async_trait;
 use chatbus_bus::{Handler, HandlerError, Outgoing, Record};

@@ -78,11 +78,13 @@ pub(crate) struct WhenArgs {
 
 /// Shows dead letters, and publishes them again.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  chatbus dlq list --reason expired --since 1h\n  chatbus dlq show ID\n  \
+#[command(
+    after_help = "Examples:\n  chatbus dlq list --reason expired --since 1h\n  chatbus dlq show ID\n  \
     chatbus dlq replay --reason no_instance --dry-run\n  chatbus dlq replay --reason no_instance --rate 5 --to generic\n  \
     chatbus dlq discard --reason invalid_event\n\n\
     A replay may be interrupted and repeated: nothing is replayed twice. What failed again after three replays is not\n\
-    replayed any more.")]
+    replayed any more."
+)]
 pub(crate) struct DlqArgs {
     #[command(subcommand)]
     pub(crate) what: DlqCommand,
@@ -159,7 +161,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) dry_run: bool,
     /// At most so many a second.
     #[arg(long, value_name = "N")]
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<u32>,
     /// Where to: original (where it stood), generic (whichever instance can deliver), or a topic.
     #[arg(long, value_name = "WHERE", default_value = "original")]
     pub(crate) to: String,
@@ -272,8 +274,10 @@ pub(crate) enum UsersCommand {
 
 /// Checks routing rules, and tries them on an event.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  chatbus rules check rules.yaml\n  chatbus rules test rules.yaml --event event.json\n  \
-    chatbus events show ID --json | jq .event.event | chatbus rules test rules.yaml --event -")]
+#[command(
+    after_help = "Examples:\n  chatbus rules check rules.yaml\n  chatbus rules test rules.yaml --event event.json\n  \
+    chatbus events show ID --json | jq .event.event | chatbus rules test rules.yaml --event -"
+)]
 pub(crate) struct RulesArgs {
     #[command(subcommand)]
     pub(crate) what: RulesCommand,

@@ -32,7 +32,11 @@ struct Request {
 ///
 /// # Errors
 /// When it is refused, or nobody can carry it out.
-pub(super) async fn ask(order: Order, remote: RemoteArgs, environment: &Environment) -> Result<Value, Failure> {
+pub(super) async fn ask(
+    order: Order,
+    remote: RemoteArgs,
+    environment: &Environment,
+) -> Result<Value, Failure> {
     let (values, core) = load(remote.settings, environment)?;
     let url = remote.url.as_deref();
     if url.is_some() {
@@ -154,7 +158,9 @@ fn request(order: Order) -> Request {
         },
         Order::Users(UserOrder::List(asked)) => {
             let mut query = Vec::new();
-            for (name, value) in [("name", asked.name), ("platform", asked.platform), ("status", asked.status)] {
+            for (name, value) in
+                [("name", asked.name), ("platform", asked.platform), ("status", asked.status)]
+            {
                 query.extend(value.map(|value| (name, value)));
             }
             get("/api/v1/users".to_owned(), query)

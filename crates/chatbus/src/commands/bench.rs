@@ -14,6 +14,7 @@ mod ingress;
 mod ingress_latency;
 mod machine;
 mod nats;
+mod pipeline;
 mod reader;
 mod report;
 mod running;
@@ -72,6 +73,7 @@ pub(crate) async fn run(args: BenchArgs) -> Outcome {
             BenchKind::Ingress => ingress::run(&setup).await,
             BenchKind::Egress => egress::run(&setup).await,
             BenchKind::Gateway => gateway::run(&setup).await,
+            BenchKind::Pipeline => pipeline::run(&setup).await,
         }
     };
     let report = tokio::select! {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use chatbus_runtime::CancellationToken;
 use chatbus_runtime::settings::Origin;
-use chatbus_store::EventStatus;
 use chatbus_sandbox::twitch_irc::Role;
 use chatbus_sandbox::viewers::{Viewers, ViewersConfig};
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
+use chatbus_store::EventStatus;
 
 use super::{Failure, Outcome, load};
 use crate::cli::{DemoArgs, SettingFlags};
@@ -133,7 +133,8 @@ async fn recorded(process: &Process, events: &[String]) -> u64 {
         let Some(store) = process.store.now() else { return 0 };
         let mut ended = 0;
         for id in events {
-            let is_over = |(event, _): &(chatbus_store::StoredEvent, _)| event.status >= EventStatus::Finalized;
+            let is_over =
+                |(event, _): &(chatbus_store::StoredEvent, _)| event.status >= EventStatus::Finalized;
             ended += u64::from(store.event(id).await.ok().flatten().as_ref().is_some_and(is_over));
         }
         ended

@@ -6,18 +6,22 @@ use serde_json::Value;
 
 use super::ask::ask;
 use super::{Failure, Outcome};
-use crate::cli::{DlqArgs, DlqCommand, ReplayArgs, WhichArgs};
+use crate::cli::{DlqArgs, DlqCommand, RemoteArgs, ReplayArgs, WhichArgs};
 use crate::process::admin::{LetterOrder, LettersAsked, Order, PartText, ReplayAsked};
 use crate::settings::Environment;
 use crate::terminal;
 
-/// Letters that one request replays; more are asked for one part after the other, so that progress shows.
+/// Letters that one request replays; more are asked for one part after the other, so that progress shows and
+/// no request takes long.
 const PART: usize = 50;
+/// The same where so many a second are asked for.
+const PART_SECONDS: usize = 10;
 
 pub(crate) async fn run(args: DlqArgs, environment: &Environment) -> Outcome {
     match args.what {
         DlqCommand::List { which, json, remote } => {
-            let all = ask(Order::Letters(LetterOrder::List(asked(*which, &[]))), *remote, environment).await?;
+            let all =
+                ask(Order::Letters(LetterOrder::List(asked(*which, &[]))), *remote, environment).await?;
             list(&all, json)
         }
         DlqCommand::Show { id, json, remote } => {
@@ -103,35 +107,25 @@ fn show(letter: &Value, as_json: bool) -> Outcome {
 
 async fn replay(args: ReplayArgs, environment: &Environment) -> Outcome {
     let ReplayArgs { ids, which, dry_run, rate, to, json, remote } = args;
-    if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-        let problem = chatbus_runtime::settings::Problem::new("--rate", "it is a number above 0, such as 5");
-        return Err(Failure::Configuration(vec![problem]));
-    }
-    let most = which.when.limit;
-    let filter = asked(which, &ids);
+    let ids = if ids.is_empty() { found(which, &remote, environment).await? } else { ids };
+    let part = rate.map_or(PART, |rate| (rate as usize * PART_SECONDS).clamp(1, PART));
     let mut results: Vec<Value> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    while results.len() < most {
-        let mut part = filter.clone();
-        // What is replayed is found no more, so the next part begins at the first again, behind what was refused.
-        let passed = if dry_run { results.len() } else { results.iter().filter(|r| !is_done(r)).count() };
-        let offset: usize = filter.part.offset.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0);
-        part.part.limit = Some(PART.min(most - results.len()).to_string());
-        part.part.offset = Some((offset + passed).to_string());
-        let order = ReplayAsked { filter: part, dry_run, rate, to: Some(to.clone()) };
-        let answer = ask(Order::Letters(LetterOrder::Replay(order)), remote.clone(), environment).await?;
-        let done = answer["letters"].as_array().cloned().unwrap_or_default();
-        let fresh: Vec<Value> =
-            done.into_iter().filter(|letter| seen.insert(letter["id"].to_string())).collect();
-        if fresh.is_empty() {
-            break;
+    for (n, some) in ids.chunks(part).enumerate() {
+        if n > 0
+            && let Some(rate) = rate
+        {
+            tokio::time::sleep(std::time::Duration::from_secs(1) / rate.max(1)).await;
         }
+        let filter = LettersAsked { id: Some(some.join(",")), ..LettersAsked::default() };
+        let order = ReplayAsked { filter, dry_run, rate, to: Some(to.clone()) };
+        let answer = ask(Order::Letters(LetterOrder::Replay(order)), remote.clone(), environment).await?;
+        let letters = answer["letters"].as_array().cloned().unwrap_or_default();
         if !json {
-            for letter in &fresh {
+            for letter in &letters {
                 say(letter, dry_run)?;
             }
         }
-        results.extend(fresh);
+        results.extend(letters);
     }
     let mut out = std::io::stdout().lock();
     let done = results.iter().filter(|letter| is_done(letter)).count();
@@ -144,6 +138,28 @@ async fn replay(args: ReplayArgs, environment: &Environment) -> Outcome {
         writeln!(out, "{done} replayed, {refused} not.")?;
     }
     Ok(())
+}
+
+/// The ids of the letters that fit and about which nothing was done yet.
+async fn found(
+    which: WhichArgs,
+    remote: &RemoteArgs,
+    environment: &Environment,
+) -> Result<Vec<String>, Failure> {
+    let filter = asked(which, &[]);
+    let states = match &filter.state {
+        Some(state) => vec![state.clone()],
+        None => vec!["replaying".to_owned(), "open".to_owned()],
+    };
+    let mut ids = Vec::new();
+    for state in states {
+        let filter = LettersAsked { state: Some(state), ..filter.clone() };
+        let all = ask(Order::Letters(LetterOrder::List(filter)), remote.clone(), environment).await?;
+        // The oldest first.
+        let some = all.as_array().into_iter().flatten().rev();
+        ids.extend(some.filter_map(|letter| letter["id"].as_str().map(str::to_owned)));
+    }
+    Ok(ids)
 }
 
 fn is_done(letter: &Value) -> bool {

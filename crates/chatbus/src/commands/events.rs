@@ -23,9 +23,7 @@ pub(crate) async fn run(args: EventsArgs, environment: &Environment) -> Outcome 
             if json {
                 writeln!(out, "{event}")?;
             } else {
-                for line in event["lines"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                    writeln!(out, "{}", terminal::safe(line))?;
-                }
+                writeln!(out, "{}", terminal::safe_lines(event["text"].as_str().unwrap_or_default()))?;
             }
             Ok(())
         }

@@ -70,6 +70,10 @@ fn list(all: &Value, as_json: bool) -> Outcome {
 }
 
 fn say(user: &Value, word: &str) -> Outcome {
-    writeln!(std::io::stdout().lock(), "{} {word}.", terminal::safe(user["id"].as_str().unwrap_or_default()))?;
+    writeln!(
+        std::io::stdout().lock(),
+        "{} {word}.",
+        terminal::safe(user["id"].as_str().unwrap_or_default())
+    )?;
     Ok(())
 }

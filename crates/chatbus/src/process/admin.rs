@@ -18,6 +18,7 @@ use serde_json::Value;
 
 pub(crate) use channels::ChannelOrder;
 pub(crate) use events::{EventOrder, EventsAsked, PartText};
+pub(super) use letters::read_letters;
 pub(crate) use letters::{LetterOrder, LettersAsked, ReplayAsked};
 pub(crate) use users::{UserChangeAsked, UserOrder, UsersAsked};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chatbus_bus::{Bus, Subscription};
 use chatbus_connector::Sink;
-use chatbus_delivery::{ClusterView, Engine, EngineConfig, EngineState, Role, Served};
+use chatbus_delivery::{ClusterView, Engine, EngineConfig, EngineState, Policy, Role, Served};
 use chatbus_event::{InstanceId, Topic};
 use chatbus_runtime::Runtime;
 use chatbus_state::{LeaseTimes, LeaseView, State};
@@ -26,6 +26,8 @@ pub(super) struct Delivering<'a> {
     pub(super) runtime: &'a Runtime,
     /// One life of this process.
     pub(super) epoch: Arc<str>,
+    /// What is asked before every send.
+    pub(super) policy: Option<Arc<dyn Policy>>,
 }
 
 /// What a role knows of the others.
@@ -67,6 +69,7 @@ impl Delivering<'_> {
             subscriptions: self.subscriptions(role),
             engine_state,
             epoch: Arc::clone(&self.epoch),
+            policy: self.policy.clone(),
             leases: others.leases,
             view: others.view,
         };

@@ -9,7 +9,7 @@ use chatbus_event::Topic;
 use chatbus_gateway::Gateway;
 use chatbus_ingress::IngressHealth;
 use chatbus_ops::{
-    AdminGuard, Check, HttpLimits, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck,
+    AdminGuard, Check, HttpLimits, Ops, PlatformCheck, PlatformView, Readiness, ReadinessCheck, Refresh,
 };
 use chatbus_runtime::Runtime;
 use chatbus_runtime::settings::Values;
@@ -33,7 +33,8 @@ pub(super) struct Parts<'a> {
     pub(super) readiness: &'a Readiness,
     pub(super) connectors: &'a [Arc<dyn Connector>],
     pub(super) egress: &'a Topic,
-    pub(super) spool: watch::Receiver<IngressHealth>,
+    pub(super) spool: Option<watch::Receiver<IngressHealth>>,
+    pub(super) refresh: Refresh,
     pub(super) runtime: &'a Runtime,
 }
 
@@ -50,9 +51,13 @@ pub(super) fn readiness(
     bus: &Arc<dyn Bus>,
     connectors: &[Arc<dyn Connector>],
     engines: Vec<(&'static str, watch::Receiver<EngineState>)>,
-    spool: watch::Receiver<IngressHealth>,
+    spool: Option<watch::Receiver<IngressHealth>>,
+    services: Vec<Arc<dyn ReadinessCheck>>,
 ) -> Readiness {
-    let mut checks: Vec<Arc<dyn ReadinessCheck>> = vec![Arc::new(SpoolCheck(spool))];
+    let mut checks = services;
+    if let Some(spool) = spool {
+        checks.push(Arc::new(SpoolCheck(spool)));
+    }
     for (role, state) in engines {
         checks.push(Arc::new(SubscriptionsCheck { role, state }));
     }
@@ -83,13 +88,17 @@ pub(super) fn ops(parts: Parts<'_>) -> Arc<Ops> {
         known_platforms: registry::platforms().iter().map(|factory| factory.platform()).collect(),
         egress_topic: parts.egress.to_string(),
         config: json!({ "settings": as_json(parts.values), "dataDir": parts.core.data_dir }),
-        spool: Some(Box::new(move || {
-            let health = *spool.borrow();
-            json!({
-                "events": health.spool_events, "bytes": health.spool_bytes, "dropped": health.dropped,
-                "dropping": health.dropping, "spoolingSince": health.spooling_since, "reason": health.spooling_reason,
+        spool: spool.map(|spool| -> Box<dyn Fn() -> serde_json::Value + Send + Sync> {
+            Box::new(move || {
+                let health = *spool.borrow();
+                json!({
+                    "events": health.spool_events, "bytes": health.spool_bytes, "dropped": health.dropped,
+                    "dropping": health.dropping, "spoolingSince": health.spooling_since,
+                    "reason": health.spooling_reason,
+                })
             })
-        })),
+        }),
+        refresh: Some(parts.refresh),
         parse_target: target::parse,
     })
 }

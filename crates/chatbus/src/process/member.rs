@@ -6,7 +6,8 @@ use std::time::Duration;
 use chatbus_bus::{Bus, Subscription};
 use chatbus_connector::Sink;
 use chatbus_delivery::{
-    Applicant, ClusterView, Ended, Engine, EngineConfig, EngineState, Ledger, PlatformTable, Served, Takeover,
+    Applicant, ClusterView, Ended, Engine, EngineConfig, EngineState, Ledger, PlatformTable, Policy, Served,
+    Takeover,
 };
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_state::{LeaseTimes, LeaseView, State};
@@ -32,6 +33,7 @@ pub(super) struct Member {
     pub(super) engine_state: watch::Sender<EngineState>,
     /// One life of this process.
     pub(super) epoch: Arc<str>,
+    pub(super) policy: Option<Arc<dyn Policy>>,
     pub(super) leases: LeaseView,
     pub(super) view: ClusterView,
 }
@@ -85,7 +87,7 @@ impl Member {
             return Ended::Stopped;
         };
         let dispatch = membership.cluster.dispatch.clone();
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             self.config.clone(),
             Arc::clone(&self.bus),
             self.sinks.clone(),
@@ -94,6 +96,9 @@ impl Member {
             self.runtime.clone(),
         )
         .in_cluster(membership.cluster.clone());
+        if let Some(policy) = &self.policy {
+            engine = engine.with_policy(Arc::clone(policy));
+        }
         let ledger =
             Ledger::new(Arc::clone(&self.state), self.runtime.clone(), self.config.instance.as_str());
         let takeover = Takeover::new(

@@ -66,11 +66,6 @@ impl Roles {
     pub(crate) fn speaks(&self) -> bool {
         self.delivering.contains(&Role::IngressEgress)
     }
-
-    /// Whether it is one of these.
-    pub(crate) fn has(&self, service: Service) -> bool {
-        self.services.contains(&service)
-    }
 }
 
 /// The roles of these names; all when none is named.

@@ -139,7 +139,10 @@ async fn tell(mut storing: Storing, state: Arc<dyn State>, runtime: Runtime) {
     loop {
         if let Some(other) = another(&*state, store.id()).await {
             tracing::error!(
-                event = "store.another", setting = SETTING, other, own = store.id(),
+                event = "store.another",
+                setting = SETTING,
+                other,
+                own = store.id(),
                 "others on this bus use another store; stopping"
             );
             return runtime.stop.cancel();

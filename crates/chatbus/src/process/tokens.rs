@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Json, Path, State as Extract};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
 use chatbus_event::{Clock, Entropy};
 use chatbus_gateway::tokens::{self, CreateError, NewToken};
@@ -15,9 +15,13 @@ use chatbus_state::{State, StateError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::refused::Refused;
+use super::storing::Storing;
+
 #[derive(Clone)]
 struct Tokens {
     state: Arc<dyn State>,
+    store: Storing,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -28,13 +32,6 @@ pub(crate) enum Order {
     Create(Asked),
     List,
     Revoke(String),
-}
-
-/// Why it is not done.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    code: &'static str,
-    why: String,
 }
 
 /// What is asked of a new token.
@@ -51,8 +48,9 @@ pub(crate) struct Asked {
 }
 
 /// `/api/v1/tokens`, for whoever lets only the administrator there.
-pub(super) fn routes(state: Arc<dyn State>, runtime: &Runtime) -> Router {
-    let tokens = Tokens { state, clock: Arc::clone(&runtime.clock), entropy: Arc::clone(&runtime.entropy) };
+pub(super) fn routes(state: Arc<dyn State>, store: Storing, runtime: &Runtime) -> Router {
+    let tokens =
+        Tokens { state, store, clock: Arc::clone(&runtime.clock), entropy: Arc::clone(&runtime.entropy) };
     Router::new()
         .route("/api/v1/tokens", get(list).post(create))
         .route("/api/v1/tokens/{id}", delete(revoke))
@@ -129,32 +127,18 @@ async fn make(
 // === impl Tokens ===
 
 impl Tokens {
+    /// Brings the store's list up to date. The shared state is what counts: a store that is out of reach gets
+    /// the list with the next change.
+    async fn note(&self) {
+        let Some(store) = self.store.now() else { return };
+        if let Err(error) = super::noting::note(&*self.state, &*store).await {
+            tracing::warn!(event = "token.not_noted", reason = %error, "the store does not have the list of tokens as it is");
+        }
+    }
+
     async fn carry_out(&self, order: Order) -> Result<Value, Refused> {
-        carry_out(&*self.state, &*self.clock, &*self.entropy, order).await
-    }
-}
-
-// === impl Refused ===
-
-impl Refused {
-    fn new(code: &'static str, why: &impl std::fmt::Display) -> Self {
-        Self { code, why: why.to_string() }
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let status = match self.code {
-            "bad_request" => StatusCode::BAD_REQUEST,
-            "not_found" => StatusCode::NOT_FOUND,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        (status, Json(json!({ "error": { "code": self.code, "message": self.why } }))).into_response()
+        let done = carry_out(&*self.state, &*self.clock, &*self.entropy, order).await?;
+        self.note().await;
+        Ok(done)
     }
 }

@@ -91,7 +91,10 @@ async fn a_viewers_ping_is_answered_and_its_whole_way_can_be_read() {
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
     let steps = shown["timeline"].as_array().unwrap();
     let names: Vec<&str> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
-    assert!(names.contains(&"received") && names.contains(&"enriched") && names.contains(&"outcome"), "{names:?}");
+    assert!(
+        names.contains(&"received") && names.contains(&"enriched") && names.contains(&"outcome"),
+        "{names:?}"
+    );
 }
 
 #[tokio::test]
@@ -103,7 +106,11 @@ async fn a_rule_of_ones_own_answers_with_the_users_name_and_what_matches_nothing
     assert!(answers[0].to_lowercase().starts_with("hello ada"), "{answers:?}");
     let rows = world.events(&["--text", "just talking"], "FINALIZED").await;
     assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_eq!(world.answers(1).await.len(), 1, "nobody answers what no rule matches, nor what we said ourselves");
+    assert_eq!(
+        world.answers(1).await.len(),
+        1,
+        "nobody answers what no rule matches, nor what we said ourselves"
+    );
 }
 
 #[tokio::test]

@@ -199,9 +199,11 @@ async fn a_database_that_is_away_loses_nothing_and_readiness_names_it() {
     let outage = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         world.postgres.stop();
-        eventually("readiness names the store", SHORT, async || match world.running[3].get("/readyz").await {
-            Some((503, said)) if said["waitingFor"].to_string().contains("store") => Ok(()),
-            other => Err(format!("{other:?}")),
+        eventually("readiness names the store", SHORT, async || {
+            match world.running[3].get("/readyz").await {
+                Some((503, said)) if said["waitingFor"].to_string().contains("store") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         })
         .await;
         tokio::time::sleep(away).await;

@@ -46,6 +46,7 @@ async fn a_failure_that_comes_second_brings_no_dead_letter() {
         annotations: None,
         routing_slip: None,
         metadata: None,
+        qos: None,
     };
     let outcome = Message::new(said.message_id(), said.attributes("another", None), said.body());
     world.bus.publish(&Topic::finalizer(), outcome).await.unwrap();

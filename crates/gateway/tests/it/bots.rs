@@ -288,6 +288,7 @@ async fn finalize(fixture: &Fixture, correlation_id: &str, delivery_id: &str, st
         annotations: None,
         routing_slip: None,
         metadata: None,
+        qos: None,
     };
     let message = Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
     fixture.feeds.publish(&Topic::finalizer(), message).await.unwrap();

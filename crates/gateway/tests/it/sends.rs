@@ -61,6 +61,7 @@ async fn finalize(fixture: &Fixture, delivery_id: &str, status: Status) {
         annotations: None,
         routing_slip: None,
         metadata: None,
+        qos: None,
     };
     let message = Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());
     fixture.feeds.publish(&Topic::finalizer(), message).await.unwrap();

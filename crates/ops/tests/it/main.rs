@@ -230,6 +230,7 @@ async fn whoever_waits_is_told_the_outcome_of_this_delivery() {
                 annotations: None,
                 routing_slip: None,
                 metadata: None,
+                qos: None,
             };
             let message =
                 Message::new(finalize.message_id(), finalize.attributes("test", None), finalize.body());

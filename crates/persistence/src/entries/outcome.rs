@@ -6,7 +6,6 @@ use chatbus_event::json::Raw;
 use chatbus_store::{Entry, EventStatus, StepEntry};
 use serde_json::json;
 
-use super::OwnTtls;
 use super::common::{cleaned_id, detail, key, qos_ttl, text, told_at, value};
 use super::way::{routing, rules};
 use crate::config::PersistenceConfig;
@@ -14,17 +13,11 @@ use crate::config::PersistenceConfig;
 /// Steps of a routing slip that are looked at.
 const MAX_STEPS: usize = 64;
 
-/// The correlation id of a finalize event that does not itself say how long its event is kept.
-pub(crate) fn correlation_of(record: &Record) -> Option<String> {
-    let outcome = Raw::parse(&record.message.body).ok()?;
-    qos_ttl(outcome.get("qos").as_ref()).is_none().then(|| correlation(&outcome)).flatten()
-}
-
-pub(super) fn of(record: &Record, config: &PersistenceConfig, ttls: &OwnTtls) -> Result<Vec<Entry>, String> {
+pub(super) fn of(record: &Record, config: &PersistenceConfig) -> Result<Vec<Entry>, String> {
     let outcome = Raw::parse(&record.message.body).map_err(|error| error.to_string())?;
     let correlation_id = correlation(&outcome).ok_or("no correlation id")?;
     let status = status(&outcome)?;
-    let own_ttl = qos_ttl(outcome.get("qos").as_ref()).or_else(|| ttls.get(&correlation_id).copied());
+    let own_ttl = qos_ttl(outcome.get("qos").as_ref());
     let delivered = outcome.get("deliveredAt").or_else(|| outcome.get("finalizedAt"));
     let at = told_at(delivered, record);
     let step = |name: &str, key: String, at, detail| StepEntry {

@@ -152,6 +152,9 @@ pub(crate) fn outcome(correlation_id: &str, delivery_id: &str, status: Status) -
         attempts: &[],
         candidates: None,
         annotations: None,
+        routing_slip: None,
+        metadata: None,
+        qos: None,
     };
     record(Topic::finalizer(), finalize.message_id().as_str(), 51, finalize.body())
 }

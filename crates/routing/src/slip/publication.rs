@@ -119,6 +119,9 @@ fn outcome(event: &Event, input: &Input<'_>, cx: &OnwardContext<'_>) -> Vec<Publ
         attempts: &[],
         candidates: event.member("candidates"),
         annotations: event.member("annotations"),
+        routing_slip: event.member("routingSlip"),
+        metadata: event.member("metadata"),
+        qos: event.member("qos"),
     };
     let attributes = finalize.attributes(cx.source, input.attributes.get(names::TRACEPARENT));
     let asked = event.finalization_destination().and_then(|text| Topic::parse(&text).ok());

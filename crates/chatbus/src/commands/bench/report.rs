@@ -214,6 +214,11 @@ impl Times {
         self.0.len()
     }
 
+    /// The 99th percentile in milliseconds; no number where nothing was met.
+    pub(super) fn p99_ms(&self) -> f64 {
+        self.latency().map_or(f64::NAN, |latency| latency.p99_ms)
+    }
+
     fn latency(&self) -> Option<Latency> {
         let at = |quantile: f64| count(self.0.value_at_quantile(quantile)) / 1000.0;
         (!self.0.is_empty()).then(|| Latency {

@@ -15,7 +15,7 @@ use super::Setup;
 use crate::cli::SettingFlags;
 use crate::commands::{Failure, load};
 use crate::logging::{self, Stream};
-use crate::process::{Process, open_bus};
+use crate::process::{Process, Roles, open_bus};
 use crate::settings::{Core, Environment};
 use crate::supervisor::Supervisor;
 
@@ -97,9 +97,14 @@ impl Configured {
 
     /// Starts these roles and waits until they are ready.
     pub(super) async fn start_as(&self, roles: &[Role]) -> Result<Running, Failure> {
+        self.start_with(&Roles::delivering(roles)).await
+    }
+
+    /// Starts all of these and waits until they are ready.
+    pub(super) async fn start_with(&self, roles: &Roles) -> Result<Running, Failure> {
         let supervisor = Supervisor::new();
         logging::start(&self.values, supervisor.runtime().clock, Stream::Stderr, Some("warn"));
-        let process = Process::start(&self.values, &self.core, &Roles::delivering(roles), &supervisor).await?;
+        let process = Process::start(&self.values, &self.core, roles, &supervisor).await?;
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
         let running = Running { supervisor, process, http };
         running.ready().await?;

@@ -136,9 +136,8 @@ impl Account {
             .values()
             .filter(|status| matches!(status, Status::Sent | Status::Accepted))
             .count();
-        let ended = |id: &String| {
-            books.published.get(id).is_none_or(|(_, event)| books.outcomes.contains_key(event))
-        };
+        let ended =
+            |id: &String| books.published.get(id).is_none_or(|(_, event)| books.outcomes.contains_key(event));
         let open = number(said.keys().filter(|id| !ended(id)).count());
         Summary {
             received: number(said.len()),

@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use chatbus_persistence::Timeline;
 use chatbus_store::{EventFilter, EventStatus, StoredEvent, TimelineStep};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -81,8 +82,10 @@ pub(super) async fn carry_out(admin: &Admin, order: EventOrder) -> Result<Value,
         EventOrder::Show(id) => match store.event(&id).await? {
             None => Err(Refused::not_found("no event of this correlation id is kept")),
             Some((event, steps)) => {
+                let lines = Timeline::of(&event, &steps);
+                let (text, way) = (lines.to_text(), json!(lines));
                 let steps: Vec<Value> = steps.iter().map(step).collect();
-                Ok(json!({ "event": row(&event), "timeline": steps }))
+                Ok(json!({ "event": row(&event), "timeline": steps, "way": way, "text": text }))
             }
         },
     }

@@ -44,7 +44,7 @@ pub(crate) struct ReplayAsked {
     pub(crate) filter: LettersAsked,
     pub(crate) dry_run: bool,
     /// At most so many a second.
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<u32>,
     /// `original`, `generic` or a topic.
     pub(crate) to: Option<String>,
 }
@@ -80,13 +80,14 @@ pub(super) async fn carry_out(admin: &Admin, order: LetterOrder) -> Result<Value
     let store = admin.store()?;
     match order {
         LetterOrder::List(asked) => {
-            let (filter, page) = read(admin, &asked)?;
+            let (filter, page) = read_letters(admin, &asked)?;
             Ok(store.letters(&filter, &page).await?.iter().map(row).collect())
         }
         LetterOrder::Show(id) => {
             let filter = DeadLetterFilter { ids: vec![id], ..DeadLetterFilter::default() };
             let letters = store.letters(&filter, &Page::default()).await?;
-            let letter = letters.first().ok_or_else(|| Refused::not_found("there is no dead letter of this id"))?;
+            let letter =
+                letters.first().ok_or_else(|| Refused::not_found("there is no dead letter of this id"))?;
             let mut row = row(letter);
             if let Some(row) = row.as_object_mut() {
                 row.insert("letter".to_owned(), shown(&letter.letter));
@@ -95,7 +96,7 @@ pub(super) async fn carry_out(admin: &Admin, order: LetterOrder) -> Result<Value
         }
         LetterOrder::Replay(asked) => super::super::services::replay(admin, &*store, asked).await,
         LetterOrder::Discard(asked) => {
-            let (mut filter, _) = read(admin, &asked)?;
+            let (mut filter, _) = read_letters(admin, &asked)?;
             let mut discarded = Vec::new();
             for state in [LetterState::Open, LetterState::Replaying] {
                 if asked.state.is_some() && filter.state != Some(state) {
@@ -114,7 +115,10 @@ pub(super) async fn carry_out(admin: &Admin, order: LetterOrder) -> Result<Value
 }
 
 /// The filter of what is asked.
-pub(in super::super) fn read(admin: &Admin, asked: &LettersAsked) -> Result<(DeadLetterFilter, Page), Refused> {
+pub(in super::super) fn read_letters(
+    admin: &Admin,
+    asked: &LettersAsked,
+) -> Result<(DeadLetterFilter, Page), Refused> {
     let now = admin.runtime.clock.now();
     let state = match &asked.state {
         None => None,

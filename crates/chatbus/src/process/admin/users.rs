@@ -91,7 +91,9 @@ pub(super) async fn carry_out(admin: &Admin, order: UserOrder) -> Result<Value, 
                 tags: asked.tags.map(words).transpose()?,
                 notes: match asked.notes {
                     Some(notes) if notes.len() > MAX_NOTES_BYTES => {
-                        return Err(Refused::bad_request(&format!("notes are at most {MAX_NOTES_BYTES} bytes")));
+                        return Err(Refused::bad_request(&format!(
+                            "notes are at most {MAX_NOTES_BYTES} bytes"
+                        )));
                     }
                     notes => notes,
                 },
