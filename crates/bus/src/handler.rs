@@ -1,14 +1,18 @@
 //! Services as handlers: acknowledged only after what they published is.
 
+mod batch;
 mod conversations;
+mod join;
 mod policy;
 mod publish;
 mod run;
+mod settle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatbus_event::{Attributes, Topic};
 
+pub use batch::BatchLoop;
 pub use policy::{HandlerPolicy, exhausted, next_settlement};
 pub use run::HandlerLoop;
 
@@ -39,6 +43,13 @@ pub trait BatchHandler: Send + Sync {
     /// said of [`Handler::handle`] holds for each of them: it may come again, alone or with others, and must
     /// then lead to the same steps.
     async fn handle(&self, inputs: &[&Record]) -> Vec<Result<Vec<Outgoing>, HandlerError>>;
+
+    /// Whether what it did of a message that leads to nothing is written down under the message's own id, so
+    /// that the message may come again at any time and changes nothing. Such messages are acknowledged
+    /// without waiting for the bus's word.
+    fn is_recorded(&self) -> bool {
+        false
+    }
 }
 
 /// Something a handler publishes.
@@ -60,6 +71,10 @@ pub enum HandlerError {
     /// Something that passes: deliver it again with growing delay, at most MAX_DELIVERIES times.
     #[error("{0}")]
     Retry(String),
+    /// Nothing of the message's own, as when the service stops before it could be handled: give it back
+    /// untouched. It comes again at once and counts as nothing, so this is no answer while the service runs.
+    #[error("{0}")]
+    GiveBack(String),
     /// Something that never passes: make it a dead letter at once.
     #[error("{}: {}", .0.reason, .0.message)]
     GiveUp(Failure),

@@ -45,7 +45,8 @@ pub use delivery::{Consumer, DeadLettering, Delivery, Failure, Settlement, Settl
 pub use error::{BusError, BusErrorKind};
 pub use factory::{BusFactory, OpenContext, OpenError, Opened, StateKind, StateReach};
 pub use handler::{
-    BatchHandler, Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted, next_settlement,
+    BatchHandler, BatchLoop, Handler, HandlerError, HandlerLoop, HandlerPolicy, Outgoing, exhausted,
+    next_settlement,
 };
 pub use memory::{MemoryBus, MemoryConfig, MemoryFactory, MemoryStore};
 pub use message::{Message, Record};

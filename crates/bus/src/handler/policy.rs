@@ -51,6 +51,7 @@ pub fn next_settlement(
 ) -> Settlement {
     let why = match error {
         HandlerError::GiveUp(failure) => return Settlement::DeadLetter(failure),
+        HandlerError::GiveBack(_) => return Settlement::Return,
         HandlerError::Retry(why) => why,
     };
     let failed = failures.saturating_add(1);

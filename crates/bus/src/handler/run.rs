@@ -4,24 +4,22 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbus_event::Reason;
-use chatbus_runtime::{Backoff, Runtime};
+use chatbus_runtime::Runtime;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::conversations::{Conversation, Conversations};
+use super::join::join;
 use super::policy::{HandlerPolicy, exhausted, next_settlement};
 use super::publish::publish_all;
+use super::settle::{SETTLE_FAILED_WAIT, settle, unpublishable};
 use super::{Handler, HandlerError};
-use crate::{Bus, BusError, BusErrorKind, Consumer, Delivery, Failure, Settlement, Subscription};
+use crate::{Bus, Delivery, Settlement, Subscription};
 
 /// How long giving back the rest may take at the stop; what is not given back by then is dropped,
 /// which means the same.
 const RETURN_TIME: Duration = Duration::from_secs(1);
-
-/// How long a conversation rests after a settlement that the bus did not confirm.
-const SETTLE_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a [`Handler`] on a subscription.
 ///
@@ -51,7 +49,8 @@ impl HandlerLoop {
     /// Runs until the runtime's stop or until the bus is closed. At the stop it takes nothing new,
     /// gives back what was not begun, and lets what is in hand finish within the policy's grace.
     pub async fn run(self, subscription: Subscription) {
-        let Some(mut consumer) = self.subscribe(&subscription).await else { return };
+        let name = self.handler.name();
+        let Some(mut consumer) = join(&*self.bus, &subscription, name, &self.runtime).await else { return };
         let mut hand: Conversations<Delivery> = Conversations::new(self.policy.concurrency);
         let mut running: FuturesUnordered<BoxFuture<'_, Conversation>> = FuturesUnordered::new();
         let mut open = true;
@@ -86,46 +85,13 @@ impl HandlerLoop {
         }
     }
 
-    /// Joins the group, for as long as it takes.
-    async fn subscribe(&self, subscription: &Subscription) -> Option<Box<dyn Consumer>> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        let component = self.handler.name();
-        loop {
-            let joined = tokio::select! {
-                () = self.runtime.stop.cancelled() => return None,
-                joined = self.bus.subscribe(subscription.clone()) => joined,
-            };
-            match joined {
-                Ok(consumer) => {
-                    tracing::info!(event = "handler.subscribed", component, topic = %subscription.topic);
-                    return Some(consumer);
-                }
-                Err(error) if error.is_temporary() => {
-                    tracing::error!(event = "handler.subscribe.failed", component, topic = %subscription.topic, reason = %error);
-                }
-                Err(error) => {
-                    tracing::error!(event = "handler.subscribe.refused", component, topic = %subscription.topic, reason = %error);
-                    return None;
-                }
-            }
-            tokio::select! {
-                () = self.runtime.stop.cancelled() => return None,
-                () = tokio::time::sleep(backoff.next(&*self.runtime.entropy)) => {}
-            }
-        }
-    }
-
     /// Handles and settles one delivery.
     async fn one(&self, conversation: Conversation, delivery: Delivery) -> Conversation {
         let settlement = match exhausted(delivery.deliveries(), &self.policy) {
             Some(settlement) => settlement,
             None => self.handle(&delivery).await,
         };
-        log_settlement(self.handler.name(), &delivery, &settlement);
-        let id = delivery.record().message.id.clone();
-        if let Err(error) = delivery.settle(settlement).await {
-            // It comes again, and what it led to is then a duplicate.
-            tracing::warn!(event = "handler.settle.failed", component = self.handler.name(), eventId = %id, reason = %error);
+        if !settle(self.handler.name(), delivery, settlement).await {
             // A bus that refuses now would be asked again at once, and again.
             tokio::time::sleep(SETTLE_FAILED_WAIT).await;
         }
@@ -160,41 +126,8 @@ impl std::fmt::Debug for HandlerLoop {
     }
 }
 
-/// The bus will never take what the handler made, so making it again cannot help.
-fn unpublishable(error: &BusError) -> Failure {
-    Failure {
-        reason: Reason::MaxDeliveries,
-        code: match error.kind() {
-            BusErrorKind::TooLarge => "bus_too_large",
-            _ => "bus_misconfigured",
-        }
-        .to_owned(),
-        message: error.to_string(),
-    }
-}
-
 async fn give_back(waiting: Vec<Delivery>) {
     let returns = waiting.into_iter().map(|delivery| delivery.settle(Settlement::Return));
     // One that is not confirmed comes again all the same.
     let _ = tokio::time::timeout(RETURN_TIME, futures::future::join_all(returns)).await;
-}
-
-fn log_settlement(component: &'static str, delivery: &Delivery, settlement: &Settlement) {
-    let record = delivery.record();
-    let (id, topic) = (&record.message.id, &record.topic);
-    match settlement {
-        Settlement::Ack | Settlement::Return => {}
-        Settlement::Retry { after } => {
-            tracing::debug!(
-                event = "handler.retried", component, eventId = %id, %topic,
-                failures = delivery.failures() + 1, afterMs = after.as_millis(),
-            );
-        }
-        Settlement::DeadLetter(failure) => {
-            tracing::debug!(
-                event = "handler.given_up", component, eventId = %id, %topic,
-                reason = %failure.reason, errorCode = failure.code,
-            );
-        }
-    }
 }
