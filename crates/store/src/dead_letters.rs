@@ -110,6 +110,11 @@ impl LetterState {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Open, Self::Replaying, Self::Replayed, Self::Discarded];
 
+    /// Whether it may still become another.
+    pub fn may_change(self) -> bool {
+        matches!(self, Self::Open | Self::Replaying)
+    }
+
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {

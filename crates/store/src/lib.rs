@@ -7,16 +7,21 @@
 //! * Whatever may be handed over twice may be written twice: entries of a timeline, dead letters and sightings
 //!   have keys, and a repeat changes nothing and counts nothing.
 //! * Text that is searched is cleaned (see [`clean`]); bodies are bytes, and come back as they were.
+//! * What a record may hold is the same everywhere: see [`limits`].
 //! * A record that the database can never take is [`StoreErrorKind::Refused`], and nothing of its call was
 //!   written; one that it cannot take now is [`StoreErrorKind::Unavailable`].
 
 mod accounts;
+pub mod census;
 mod channels;
 mod clean;
 mod dead_letters;
 mod documents;
 mod error;
 mod events;
+pub mod life;
+pub mod limits;
+mod memory;
 mod page;
 mod sources;
 mod store;
@@ -30,6 +35,7 @@ pub use dead_letters::{DeadLetterFilter, DeadLetters, LetterState, Replay, Store
 pub use documents::{Document, DocumentKind, Documents};
 pub use error::{StoreError, StoreErrorKind};
 pub use events::{Entry, EventFacts, EventFilter, EventStatus, Events, StepEntry, StoredEvent, TimelineStep};
+pub use memory::MemoryStore;
 pub use page::Page;
 pub use sources::{SourceChange, SourceRow, Sources};
 pub use store::Store;
