@@ -42,7 +42,7 @@ struct Speaker {
     /// The last message: the same one again changes nothing.
     key: String,
     at: Timestamp,
-    /// When it answered us, as far back as counts, and how often we had spoken by then.
+    /// When it last answered us, as often and as far back as counts, and how often we had spoken by then.
     answers: VecDeque<(Timestamp, u64)>,
     /// Until when it is taken for a bot.
     until: Option<Timestamp>,
@@ -98,13 +98,18 @@ impl Loops {
         if is_new {
             speaker.answers.push_back((at, ours.count));
         }
-        while speaker.answers.front().is_some_and(|(first, _)| at.since(*first) > policy.within) {
+        let is_over = |answers: &VecDeque<(Timestamp, u64)>| {
+            let first = answers.front();
+            first.is_some_and(|(first, _)| at.since(*first) > policy.within)
+                || answers.len() > policy.answers.saturating_add(1)
+        };
+        while is_over(&speaker.answers) {
             speaker.answers.pop_front();
         }
         // Where we speak all the time, to many, everybody seems to follow us: a bot in a loop with us is what
         // we speak to most.
         let answers = speaker.answers.len();
-        let spoken = speaker.answers.front().map_or(0, |(_, first)| ours.count - first + 1);
+        let spoken = speaker.answers.front().map_or(0, |(_, first)| ours.count.saturating_sub(*first) + 1);
         if answers <= policy.answers || (answers as u64).saturating_mul(2) < spoken {
             return false;
         }
@@ -262,5 +267,13 @@ mod tests {
         assert_eq!((talk.loops.speakers.len(), talk.loops.ours.len()), (MAX_SPEAKERS, MAX_PLACES));
         talk.loops.said_by_us("#new", at(90_000));
         assert!(talk.loops.ours.contains_key("#new") && talk.loops.speakers.is_empty());
+    }
+
+    #[test]
+    fn a_channel_that_was_forgotten_in_between_begins_anew() {
+        let mut talk = Talk::new();
+        assert_eq!(talk.round(0, 1_000, 100, 5), None);
+        talk.loops.ours.clear();
+        assert_eq!(talk.round(5_000, 1_000, 100, 1), Some(0), "who answers us is still remembered");
     }
 }

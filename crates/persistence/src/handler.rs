@@ -1,0 +1,177 @@
+//! The service: writes down what became of events.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chatbus_bus::{BatchHandler, HandlerError, Outgoing, Record};
+use chatbus_event::Event;
+use chatbus_event::{Family, Topic};
+use chatbus_runtime::Runtime;
+use chatbus_store::{Entry, Store, StoreError, StoreErrorKind, until_available};
+use futures::StreamExt as _;
+
+use crate::config::PersistenceConfig;
+use crate::counters::PersistenceCounters;
+use crate::entries::{self, OwnTtls, qos_ttl};
+
+/// The service's name, and its group's.
+pub(crate) const NAME: &str = "persistence";
+
+/// Events that are looked up at once.
+const LOOKUPS: usize = 16;
+
+/// Reads [`Persistence::topics`], each on a subscription of its own, and writes what it reads into the store, one
+/// call for a batch. It waits for a store that is out of reach for as long as that takes, and makes no dead
+/// letter of anything.
+pub struct Persistence {
+    store: Arc<dyn Store>,
+    config: PersistenceConfig,
+    runtime: Runtime,
+    counters: Arc<PersistenceCounters>,
+}
+
+/// Why a batch was not written.
+enum Unwritten {
+    /// The stop came first.
+    Stopped,
+    /// Something that nobody foresaw.
+    Failed(StoreError),
+}
+
+// === impl Persistence ===
+
+impl Persistence {
+    /// The service over this store. `runtime.stop` ends its waiting for the store.
+    pub fn new(
+        store: Arc<dyn Store>,
+        config: PersistenceConfig,
+        runtime: Runtime,
+        counters: Arc<PersistenceCounters>,
+    ) -> Self {
+        Self { store, config, runtime, counters }
+    }
+
+    /// What it reads.
+    pub fn topics() -> Vec<Topic> {
+        let way = [Topic::ingress(), Topic::enriched(), Topic::llmbot()];
+        way.into_iter()
+            .chain(Topic::finalizers())
+            .chain([Topic::dead_letter(), Topic::router_dlq()])
+            .collect()
+    }
+
+    /// How long the events of these outcomes are kept, where they say so themselves: an outcome does not, and
+    /// must not keep its event for longer than it asked.
+    async fn own_ttls(&self, inputs: &[&Record]) -> Result<OwnTtls, Unwritten> {
+        let outcomes = inputs.iter().filter(|record| record.topic.family() == Family::Finalizer);
+        let wanted: BTreeSet<String> =
+            outcomes.filter_map(|record| entries::correlation_of(record)).collect();
+        let lookups = wanted.into_iter().map(|id| async move {
+            let found = until_available(&self.runtime, NAME, || self.store.event(&id)).await;
+            let found = found.ok_or(Unwritten::Stopped)?.map_err(Unwritten::Failed)?;
+            let body = found.and_then(|(event, _)| event.body);
+            let event = body.and_then(|body| Event::decode(&body).ok());
+            let ttl = event.and_then(|event| qos_ttl(event.member("qos").as_ref()));
+            Ok(ttl.map(|ttl| (id, ttl)))
+        });
+        let lookups: Vec<_> = lookups.collect();
+        let mut lookups = futures::stream::iter(lookups).buffer_unordered(LOOKUPS);
+        let mut ttls = OwnTtls::new();
+        while let Some(found) = lookups.next().await {
+            ttls.extend(found?);
+        }
+        Ok(ttls)
+    }
+
+    fn entries(&self, record: &Record, ttls: &OwnTtls) -> Vec<Entry> {
+        match entries::of(record, &self.config, ttls) {
+            Ok(entries) => entries,
+            Err(why) => {
+                let (topic, id) = (&record.topic, &record.message.id);
+                tracing::warn!(event = "persistence.kept_raw", component = NAME, %topic, eventId = %id, reason = why);
+                vec![entries::raw(record, &self.config, why)]
+            }
+        }
+    }
+
+    async fn write(&self, inputs: &[&Record]) -> Result<(), Unwritten> {
+        let ttls = self.own_ttls(inputs).await?;
+        let mut kept: Vec<Vec<Entry>> = inputs.iter().map(|record| self.entries(record, &ttls)).collect();
+        loop {
+            let all: Vec<Entry> = kept.iter().flatten().cloned().collect();
+            if all.is_empty() {
+                return Ok(());
+            }
+            let answer = until_available(&self.runtime, NAME, || self.store.record(&all)).await;
+            let error = match answer.ok_or(Unwritten::Stopped)? {
+                Ok(()) => {
+                    self.counters.written(&all);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let alone = (inputs.len() == 1).then_some(0);
+            let owner = error.record().and_then(|place| owner(&kept, place)).or(alone);
+            let (StoreErrorKind::Refused, Some(owner)) = (error.kind(), owner) else {
+                return Err(Unwritten::Failed(error));
+            };
+            if let (Some(entries), Some(record)) = (kept.get_mut(owner), inputs.get(owner)) {
+                *entries = self.refused(record, entries, &error);
+            }
+        }
+    }
+
+    /// What is written in place of what the store refuses: the message as it is; of one that it refuses even so
+    /// nothing.
+    fn refused(&self, record: &Record, entries: &[Entry], error: &StoreError) -> Vec<Entry> {
+        let (topic, id) = (&record.topic, &record.message.id);
+        if entries.iter().any(|entry| matches!(entry, Entry::Raw { .. })) {
+            self.counters.lost();
+            tracing::error!(event = "persistence.lost", component = NAME, %topic, eventId = %id, reason = %error);
+            return Vec::new();
+        }
+        self.counters.refused();
+        tracing::warn!(event = "persistence.refused", component = NAME, %topic, eventId = %id, reason = %error);
+        vec![entries::raw(record, &self.config, error.to_string())]
+    }
+}
+
+#[async_trait]
+impl BatchHandler for Persistence {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn handle(&self, inputs: &[&Record]) -> Vec<Result<Vec<Outgoing>, HandlerError>> {
+        let written = self.write(inputs).await;
+        let answer = |_: &&Record| match &written {
+            Ok(()) => Ok(Vec::new()),
+            Err(Unwritten::Stopped) => {
+                Err(HandlerError::GiveBack("stopped while the store was out of reach".to_owned()))
+            }
+            Err(Unwritten::Failed(error)) => Err(HandlerError::Retry(format!("writing events: {error}"))),
+        };
+        inputs.iter().map(answer).collect()
+    }
+
+    /// Every entry has a key made from its message's id.
+    fn is_recorded(&self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Persistence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Persistence")
+    }
+}
+
+/// Which message the entry at this place of the call is of.
+fn owner(kept: &[Vec<Entry>], place: usize) -> Option<usize> {
+    let mut before = 0;
+    kept.iter().position(|entries| {
+        before += entries.len();
+        place < before
+    })
+}
