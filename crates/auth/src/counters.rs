@@ -14,6 +14,7 @@ pub struct AuthCounters {
     pub(crate) unmatched: AtomicU64,
     pub(crate) invalid: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) repeated: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) first_messages: AtomicU64,
     pub(crate) new_sessions: AtomicU64,
@@ -34,6 +35,8 @@ pub struct AuthTotals {
     pub invalid: u64,
     /// Events whose user the store can never write: forwarded without it.
     pub refused: u64,
+    /// Late events that had been forwarded before, and were not again.
+    pub repeated: u64,
     /// Users who were new.
     pub created: u64,
     /// First messages ever.
@@ -56,6 +59,7 @@ impl AuthCounters {
             unmatched: read(&self.unmatched),
             invalid: read(&self.invalid),
             refused: read(&self.refused),
+            repeated: read(&self.repeated),
             created: read(&self.created),
             first_messages: read(&self.first_messages),
             new_sessions: read(&self.new_sessions),

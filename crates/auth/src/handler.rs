@@ -6,85 +6,49 @@ use async_trait::async_trait;
 use chatbus_bus::{BatchHandler, Failure, HandlerError, Outgoing, Record};
 use chatbus_event::{Attributes, Reason, Topic, names};
 use chatbus_runtime::Runtime;
-use chatbus_store::{Seen, Sighting, StoreError, StoreErrorKind, Users, until_available};
+use chatbus_store::{Events, Seen, Users};
 
 use crate::config::AuthConfig;
 use crate::counters::{AuthCounters, count};
 use crate::enrich::{self, Ignored};
+use crate::lookup::Known;
 use crate::loops::Loops;
 use crate::subject::Subject;
 
 /// The service's name, and its group's.
-const NAME: &str = "auth";
+pub(crate) const NAME: &str = "auth";
 /// What its output is called.
-const STEP: &str = "enriched";
+pub(crate) const STEP: &str = "enriched";
 /// Attributes of the egress side, which no input of ours has a right to.
 const NOT_PASSED_ON: [&str; 4] = [names::DELIVERY_ID, names::DEADLINE, names::HOPS, names::STATUS];
 
 /// Reads `internal.ingress.v1` and forwards everything to `internal.user.enriched.v1`: with the user where
 /// there is one, and with `auth.matched:false` where there is none. It waits for a store that is out of reach
 /// for as long as that takes.
+///
+/// What comes late from a spool may have been on the bus before, longer ago than the bus looks back: such an
+/// event is not forwarded when the store has it as forwarded under the same id.
 pub struct Auth {
-    users: Arc<dyn Users>,
-    config: AuthConfig,
-    runtime: Runtime,
-    counters: Arc<AuthCounters>,
+    pub(crate) users: Arc<dyn Users>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) config: AuthConfig,
+    pub(crate) runtime: Runtime,
+    pub(crate) counters: Arc<AuthCounters>,
     loops: Mutex<Loops>,
-}
-
-/// What the store said of the sightings of a batch.
-enum Sighted {
-    /// One for each sighting; `None` where it can never be written.
-    Seen(Vec<Option<Seen>>),
-    /// The stop came first.
-    Stopped,
-    /// Something that nobody foresaw.
-    Failed(StoreError),
 }
 
 // === impl Auth ===
 
 impl Auth {
-    /// The service over these users. `runtime.stop` ends its waiting for the store.
-    pub fn new(users: Arc<dyn Users>, config: AuthConfig, runtime: Runtime) -> Self {
+    /// The service over these repositories of one store. `runtime.stop` ends its waiting for it.
+    pub fn new(users: Arc<dyn Users>, events: Arc<dyn Events>, config: AuthConfig, runtime: Runtime) -> Self {
         let loops = Mutex::new(Loops::new(config.loops));
-        Self { users, config, runtime, counters: Arc::default(), loops }
+        Self { users, events, config, runtime, counters: Arc::default(), loops }
     }
 
     /// Its totals.
     pub fn counters(&self) -> Arc<AuthCounters> {
         Arc::clone(&self.counters)
-    }
-
-    /// Writes sightings; one that can never be written does not keep the others from it.
-    async fn sight(&self, sightings: Vec<Sighting>) -> Sighted {
-        let mut left: Vec<(usize, Sighting)> = sightings.into_iter().enumerate().collect();
-        let mut seen: Vec<Option<Seen>> = left.iter().map(|_| None).collect();
-        while !left.is_empty() {
-            let wanted: Vec<Sighting> = left.iter().map(|(_, sighting)| sighting.clone()).collect();
-            let answer = until_available(&self.runtime, NAME, || self.users.sight(&wanted)).await;
-            match answer {
-                None => return Sighted::Stopped,
-                Some(Ok(found)) => {
-                    for ((at, _), found) in left.drain(..).zip(found) {
-                        if let Some(place) = seen.get_mut(at) {
-                            *place = Some(found);
-                        }
-                    }
-                }
-                Some(Err(error)) => {
-                    let alone = (left.len() == 1).then_some(0);
-                    let place = error.record().or(alone).filter(|place| *place < left.len());
-                    let (StoreErrorKind::Refused, Some(place)) = (error.kind(), place) else {
-                        return Sighted::Failed(error);
-                    };
-                    let (_, refused) = left.remove(place);
-                    count(&self.counters.refused);
-                    tracing::warn!(event = "auth.sighting.refused", component = NAME, eventId = refused.key, reason = %error);
-                }
-            }
-        }
-        Sighted::Seen(seen)
     }
 
     fn ignored(&self, subject: &Subject, record: &Record, seen: Option<&Seen>) -> Option<Ignored> {
@@ -163,36 +127,19 @@ impl BatchHandler for Auth {
     async fn handle(&self, inputs: &[&Record]) -> Vec<Result<Vec<Outgoing>, HandlerError>> {
         let subjects: Vec<Result<Subject, Failure>> =
             inputs.iter().map(|record| Subject::read(record, &self.config)).collect();
-        let mut sightings = Vec::with_capacity(inputs.len());
-        let places: Vec<Option<usize>> = inputs
-            .iter()
-            .zip(&subjects)
-            .map(|(record, subject)| {
-                let sighting = subject.as_ref().ok()?.sighting(record, &self.config)?;
-                sightings.push(sighting);
-                Some(sightings.len() - 1)
-            })
-            .collect();
-        let seen = match self.sight(sightings).await {
-            Sighted::Seen(seen) => seen,
-            Sighted::Stopped => {
-                let stopped =
-                    || HandlerError::GiveBack("stopped while the store was out of reach".to_owned());
-                return inputs.iter().map(|_| Err(stopped())).collect();
-            }
-            Sighted::Failed(error) => {
-                let failed = || HandlerError::Retry(format!("writing sightings: {error}"));
-                return inputs.iter().map(|_| Err(failed())).collect();
-            }
+        let known = match self.look_up(inputs, &subjects).await {
+            Ok(known) => known,
+            Err(unsighted) => return inputs.iter().map(|_| Err(unsighted.to_error())).collect(),
         };
-        let answers = inputs.iter().zip(subjects).zip(places);
+        let answers = inputs.iter().zip(subjects).zip(known);
         answers
-            .map(|((record, subject), place)| match subject {
-                Ok(subject) => {
-                    let seen = place.and_then(|place| seen.get(place)?.as_ref());
-                    self.output(record, subject, seen)
+            .map(|((record, subject), known)| match (subject, known) {
+                (Ok(_), Known { was_forwarded: true, .. }) => {
+                    count(&self.counters.repeated);
+                    Ok(Vec::new())
                 }
-                Err(failure) => {
+                (Ok(subject), Known { seen, .. }) => self.output(record, subject, seen.as_ref()),
+                (Err(failure), _) => {
                     count(&self.counters.invalid);
                     Err(HandlerError::GiveUp(failure))
                 }

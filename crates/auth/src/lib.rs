@@ -14,6 +14,7 @@ mod counters;
 mod enrich;
 mod handler;
 mod identity;
+mod lookup;
 mod loops;
 mod roles;
 mod subject;

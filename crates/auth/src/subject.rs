@@ -72,6 +72,11 @@ impl Subject {
         })
     }
 
+    /// Whether it waited in a spool for longer than the bus looks back.
+    pub(crate) fn is_late(&self) -> bool {
+        self.event.metadata("late").and_then(|late| late.as_bool()).unwrap_or(false)
+    }
+
     /// Whether its user is on the list of other bots.
     pub(crate) fn is_listed(&self, config: &AuthConfig) -> bool {
         let Some(user) = &self.identity.user else { return false };

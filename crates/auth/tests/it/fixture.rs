@@ -24,7 +24,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let store = MemoryStore::new("s");
         let runtime = test_runtime(1);
-        let auth = Arc::new(Auth::new(store.clone(), config(), runtime.clone()));
+        let auth = Arc::new(Auth::new(store.clone(), store.clone(), config(), runtime.clone()));
         Self { store, runtime, auth }
     }
 

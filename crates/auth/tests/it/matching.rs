@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use chatbus_auth::Auth;
 use chatbus_bus::{BatchHandler, HandlerError};
-use chatbus_event::Reason;
-use chatbus_store::{MemoryStore, Page, Seen, Sighting, StoreError, User, UserChange, UserFilter, Users};
+use chatbus_event::json::Raw;
+use chatbus_event::{Event, Reason, Timestamp};
+use chatbus_store::{
+    Entry, EventStatus, Events, MemoryStore, Page, Seen, Sighting, StepEntry, StoreError, User, UserChange,
+    UserFilter, Users,
+};
 use chatbus_testkit::test_runtime;
 use serde_json::json;
 
-use crate::fixture::{Fixture, chat, config, list, record};
+use crate::fixture::{Fixture, NOW, chat, config, list, record};
 
 #[tokio::test]
 async fn a_match_by_provider_and_id_writes_user_and_auth_and_leaves_the_raw_id() {
@@ -157,10 +161,49 @@ impl Users for Counting {
 #[tokio::test]
 async fn a_batch_is_one_call_and_each_message_of_it_counts() {
     let users = Arc::new(Counting { store: MemoryStore::new("s"), calls: AtomicU32::new(0) });
-    let auth = Auth::new(users.clone(), config(), test_runtime(1));
+    let auth = Auth::new(users.clone(), users.store.clone(), config(), test_runtime(1));
     let records: Vec<_> = (0..100).map(|n| chat(&format!("m{n}"), n, &(n % 10).to_string(), &[])).collect();
     let answers = auth.handle(&records.iter().collect::<Vec<_>>()).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(users.calls.load(Ordering::SeqCst), 1);
     assert_eq!(users.store.user("twitch:3").await.unwrap().unwrap().messages, 10);
+}
+
+#[tokio::test]
+async fn what_comes_late_is_forwarded_unless_the_store_has_it_as_forwarded() {
+    let f = Fixture::new();
+    let late = |id: &str| {
+        let mut record = chat(id, 0, "1", &[]);
+        let mut event = Event::decode(&record.message.body).unwrap();
+        event.set_metadata("late", Raw::of(&true));
+        record.message.body = event.encode();
+        record
+    };
+    f.store.record(&[enriched_step("c-m", "internal.user.enriched.v1/m/enriched")]).await.unwrap();
+    assert!(f.handle(&[late("m")]).await.remove(0).unwrap().is_empty(), "forwarded twice");
+    assert_eq!(
+        f.handle(&[chat("m", 0, "1", &[])]).await.remove(0).unwrap().len(),
+        1,
+        "what is not late is the bus's to drop"
+    );
+    f.store.record(&[enriched_step("c-n", "internal.user.enriched.v1/another/enriched")]).await.unwrap();
+    for id in ["n", "o"] {
+        assert_eq!(f.handle(&[late(id)]).await.remove(0).unwrap().len(), 1, "lost");
+    }
+    assert_eq!(f.auth.counters().totals().repeated, 1);
+}
+
+/// As persistence writes it.
+fn enriched_step(correlation_id: &str, key: &str) -> Entry {
+    Entry::Step(StepEntry {
+        correlation_id: correlation_id.into(),
+        key: key.into(),
+        name: "enriched".into(),
+        at: Timestamp::from_millis(NOW),
+        detail: "{}".into(),
+        snapshot: None,
+        status: EventStatus::InProgress,
+        facts: None,
+        expires_at: Timestamp::from_millis(NOW + 1_000),
+    })
 }

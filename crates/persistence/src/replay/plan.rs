@@ -42,7 +42,7 @@ pub(super) struct Plan {
     pub(super) topic: Topic,
     /// The message's id and the delivery's.
     pub(super) id: MessageId,
-    /// The how manieth replay in a row it is.
+    /// Which replay in a row it is, from 1 on.
     pub(super) count: u64,
     event: Event,
 }

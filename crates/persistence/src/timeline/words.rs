@@ -31,7 +31,7 @@ pub(super) fn what(name: &str, detail: &Value) -> String {
             format!("{status} to {to} after {attempts} attempts{}", error(&detail["error"]))
         }
         "dead_letter" => format!("{}{}", text("reason"), error(&detail["error"])),
-        "replayed" => format!("to {}, the {}. time", text("to"), detail["count"].as_u64().unwrap_or(1)),
+        "replayed" => format!("to {}, replay {} in a row", text("to"), detail["count"].as_u64().unwrap_or(1)),
         _ => String::new(),
     }
 }

@@ -9,9 +9,10 @@ use chatbus_bus::{
 };
 use chatbus_event::{Status, Topic};
 use chatbus_store::Events;
+use serde_json::json;
 use tokio::time::timeout;
 
-use crate::fixture::{Fixture, chat, ingress, outcome};
+use crate::fixture::{Fixture, chat, ingress, outcome, record};
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_down_for_hours_loses_nothing_and_makes_no_dead_letter() {
@@ -69,4 +70,18 @@ async fn one_that_the_store_refuses_is_kept_raw_and_the_others_are_written() {
     assert_eq!((totals.steps, totals.refused, totals.lost), (4, 1, 1));
     assert!(f.store.event("c3").await.unwrap().is_none());
     assert_eq!(f.names("c4").await, ["received"]);
+}
+
+#[tokio::test]
+async fn a_letter_that_the_store_refuses_is_kept_raw() {
+    let f = Fixture::new();
+    let letter = |id: &str| {
+        let body =
+            json!({"type": "router.deadletter.v1", "correlationId": id, "payload": {"reason": "expired"}});
+        record(Topic::dead_letter(), id, 0, body.to_string())
+    };
+    f.store.refuse("bad");
+    f.keep(&[letter("a"), letter("bad"), letter("b")]).await;
+    let totals = f.counters.totals();
+    assert_eq!((totals.letters, totals.steps, totals.raw, totals.refused, totals.lost), (2, 2, 1, 1, 0));
 }
