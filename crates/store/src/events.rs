@@ -166,6 +166,14 @@ pub trait Events: Send + Sync {
     async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Vec<StoredEvent>, StoreError>;
 }
 
+// === impl Entry ===
+
+impl From<StepEntry> for Entry {
+    fn from(step: StepEntry) -> Self {
+        Self::Step(step)
+    }
+}
+
 // === impl EventStatus ===
 
 impl EventStatus {

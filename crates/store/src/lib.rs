@@ -15,6 +15,7 @@ mod accounts;
 pub mod census;
 mod channels;
 mod clean;
+pub mod conformance;
 mod dead_letters;
 mod documents;
 mod error;

@@ -11,14 +11,16 @@ mod ready;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+
+use crate::process::{Process, all_threads_stopped};
 
 pub use config::{NatsConfig, NatsTls};
 pub use find::nats_server_binary;
+pub(crate) use find::variable;
 pub use port::ReservedPort;
 
 /// One nats-server on loopback with JetStream on, and the folder it keeps its streams in.
@@ -34,12 +36,6 @@ pub struct NatsServer {
     tls: bool,
     folder: tempfile::TempDir,
     process: Mutex<Option<Process>>,
-}
-
-#[derive(Debug)]
-struct Process {
-    server: Child,
-    watchdog: Child,
 }
 
 // === impl NatsServer ===
@@ -116,23 +112,14 @@ impl NatsServer {
         assert!(process.is_none(), "this nats-server runs already");
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log opens");
-        let server = Command::new(nats_server_binary())
+        let mut command = Command::new(nats_server_binary());
+        command
             .arg("--config")
             .arg(self.folder.path().join("server.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))
-            .stderr(log)
-            .spawn()
-            .expect("nats-server starts");
-        // Its standard input closes when this process ends, however it ends.
-        let watchdog = Command::new("sh")
-            .args(["-c", "read -r _; kill -9 \"$1\"", "watchdog", &server.id().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh starts");
-        *process = Some(Process { server, watchdog });
+            .stderr(log);
+        *process = Some(Process::start(&mut command));
     }
 
     /// Kills it as a power cut would (SIGKILL), running or frozen, and waits until it is gone.
@@ -169,12 +156,12 @@ impl NatsServer {
 
     /// True while the process exists, frozen or not.
     pub fn is_running(&self) -> bool {
-        self.process().as_mut().is_some_and(|process| matches!(process.server.try_wait(), Ok(None)))
+        self.process().as_mut().is_some_and(Process::is_running)
     }
 
     /// The server's process id; `None` while it is down.
     pub fn pid(&self) -> Option<u32> {
-        self.process().as_ref().map(|process| process.server.id())
+        self.process().as_ref().map(Process::id)
     }
 
     /// Where clients connect: `nats://127.0.0.1:PORT`, `tls://localhost:PORT` with TLS.
@@ -222,41 +209,12 @@ impl Drop for NatsServer {
     }
 }
 
-// === impl Process ===
-
-impl Process {
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.server.id()).expect("a process id fits");
-        kill(Pid::from_raw(pid), signal).expect("the signal reaches nats-server");
-    }
-
-    fn end(mut self, signal: Signal) {
-        // The watchdog first: once the server is reaped its number may belong to another process.
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
-        if matches!(self.server.try_wait(), Ok(None)) {
-            self.signal(signal);
-        }
-        let _ = self.server.wait();
-    }
-}
-
 /// The folder of the workspace this test was built in.
 pub(crate) fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
         .expect("crates/testkit is two folders below the root")
-}
-
-/// Whether the kernel shows every thread of a process as stopped; a process that is gone is, too.
-fn all_threads_stopped(pid: u32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
-    threads.flatten().all(|thread| {
-        // The state follows the name, which is in parentheses and may hold anything.
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
-    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ fn find(named: Option<&str>, root: &Path, search_path: Option<&str>) -> Result<P
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the tests' tools look at the environment")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
