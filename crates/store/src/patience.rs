@@ -54,3 +54,50 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use chatbus_testkit::test_runtime;
+
+    use super::*;
+
+    fn error(kind: StoreErrorKind) -> StoreError {
+        StoreError::new(kind, "no")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_made_until_the_store_is_in_reach_and_what_is_refused_is_told() {
+        let runtime = test_runtime(1);
+        let calls = Cell::new(0);
+        let answer = until_available(&runtime, "test", || {
+            calls.set(calls.get() + 1);
+            let answer = match calls.get() {
+                0..1_000 => Err(error(StoreErrorKind::Unavailable)),
+                1_000 => Err(error(StoreErrorKind::Misconfigured)),
+                n => Ok(n),
+            };
+            async { answer }
+        });
+        assert_eq!(answer.await.unwrap().unwrap(), 1_001);
+        for kind in [StoreErrorKind::Refused, StoreErrorKind::Conflict] {
+            let answer = until_available(&runtime, "test", || async { Err::<(), _>(error(kind)) }).await;
+            assert_eq!(answer.unwrap().unwrap_err().kind(), kind);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_stop_ends_the_waiting_even_for_a_call_that_never_answers() {
+        let runtime = test_runtime(1);
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            runtime.stop.cancel();
+        };
+        let down =
+            until_available(&runtime, "test", || async { Err::<(), _>(error(StoreErrorKind::Unavailable)) });
+        let hung = until_available(&runtime, "test", std::future::pending::<Result<(), StoreError>>);
+        let (down, hung, ()) = tokio::join!(down, hung, stop);
+        assert!(down.is_none() && hung.is_none());
+    }
+}

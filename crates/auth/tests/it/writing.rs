@@ -51,7 +51,9 @@ async fn roles_are_given_and_taken_away_and_those_given_by_hand_stay() {
     assert_eq!(roles(chat("m3", 2, "1", &[])).await, ["helper"], "a role that was taken away stayed");
     let late = chat("late", -5_000, "1", &["moderator"]);
     assert_eq!(roles(late).await, ["helper", "moderator"], "what the event itself tells counts for it");
-    assert_eq!(roles(chat("m4", 3, "1", &[])).await, ["helper"]);
+    assert_eq!(roles(chat("m4", 30, "1", &["moderator"])).await, ["helper", "moderator"]);
+    let late = chat("later", 20, "1", &[]);
+    assert_eq!(roles(late).await, ["helper"], "a moderator elsewhere or later is none in it");
 }
 
 #[tokio::test]

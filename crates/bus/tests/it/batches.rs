@@ -25,12 +25,14 @@ fn names(inputs: &[&Record]) -> Vec<String> {
 struct Held {
     begun: Mutex<Vec<Vec<String>>>,
     pass: Semaphore,
+    /// Whether it leads to nothing, and whether it says that it wrote that down.
+    silent: bool,
     recorded: bool,
 }
 
 impl Held {
     fn new() -> Self {
-        Self { begun: Mutex::default(), pass: Semaphore::new(0), recorded: false }
+        Self { begun: Mutex::default(), pass: Semaphore::new(0), silent: false, recorded: false }
     }
 
     fn begun(&self) -> Vec<Vec<String>> {
@@ -47,7 +49,7 @@ impl BatchHandler for Held {
     async fn handle(&self, inputs: &[&Record]) -> Answers {
         self.begun.lock().unwrap().push(names(inputs));
         self.pass.acquire().await.unwrap().forget();
-        let output = |_| if self.recorded { Vec::new() } else { vec![to(Topic::enriched(), "out")] };
+        let output = |_| if self.silent { Vec::new() } else { vec![to(Topic::enriched(), "out")] };
         inputs.iter().map(output).map(Ok).collect()
     }
 
@@ -356,12 +358,14 @@ async fn what_a_handler_gives_back_counts_as_no_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_recorded_under_its_own_id_needs_no_word_of_the_bus() {
-    for (recorded, confirmed, unconfirmed) in [(true, 0, 1), (false, 1, 0)] {
+    for (silent, recorded, confirmed, unconfirmed) in
+        [(true, true, 0, 1), (true, false, 1, 0), (false, true, 1, 0)]
+    {
         let mut f = Fixture::new();
         let gate = f.gate();
         gate.passes.add_permits(10);
         let topic = Topic::ingress();
-        let handler = Arc::new(Held { recorded, ..Held::new() });
+        let handler = Arc::new(Held { silent, recorded, ..Held::new() });
         f.run_batches(&topic, handler.clone(), HandlerPolicy::default(), 64).await;
         f.put(&topic, "m", "#a").await;
         handler.pass.add_permits(1);
