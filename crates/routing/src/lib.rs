@@ -1,0 +1,3 @@
+//! Where an event goes next and what may be said. Pure: it decides, others send.
+
+pub mod slip;
