@@ -14,6 +14,8 @@ pub struct SandboxConfig {
     pub irc_ws_addr: SocketAddr,
     /// The playground.
     pub playground_addr: SocketAddr,
+    /// The language model.
+    pub model_addr: SocketAddr,
     /// Connections to a platform at one time; more are closed at once.
     pub max_connections: usize,
     /// Bytes that may wait for one connection; a client that is further behind is disconnected. Below
@@ -35,6 +37,7 @@ impl Default for SandboxConfig {
             irc_addr: free,
             irc_ws_addr: free,
             playground_addr: free,
+            model_addr: free,
             max_connections: 4_096,
             outbox_bytes: 8 * 1024 * 1024,
             // Twitch: about five minutes.

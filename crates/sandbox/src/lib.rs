@@ -3,8 +3,9 @@
 //! There are two platforms: Twitch IRC over TCP and WebSocket ([`twitch_irc`]), and one that exists
 //! nowhere else and says nothing twice that has a key ([`playground`]). Everything is steered by methods
 //! of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc) and [`Playground`](playground::Playground),
-//! or from any language over HTTP with the control API below; both do the same. Nothing is authenticated, so
-//! nothing listens anywhere but on loopback, and requests from web pages of other origins are refused.
+//! or from any language over HTTP with the control API below; both do the same. Beside them stands a language
+//! model that answers every question with a fixed sentence about it ([`model`](mod@model)), steered by its methods
+//! only. Nothing is authenticated, so nothing listens anywhere but on loopback, and requests from web pages of other origins are refused.
 //!
 //! # Control API
 //!
@@ -54,6 +55,7 @@
 
 mod config;
 mod control;
+pub mod model;
 pub mod playground;
 mod sandbox;
 pub mod twitch_irc;

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::SandboxConfig;
 use crate::control;
+use crate::model::{self, Model};
 use crate::playground::{self, Playground};
 use crate::twitch_irc::{self, IrcListeners, TwitchIrc};
 
@@ -21,6 +22,7 @@ pub struct SandboxHandle {
     control: SocketAddr,
     twitch: TwitchIrc,
     playground: Playground,
+    model: Model,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -53,6 +55,7 @@ impl Sandbox {
         let irc = bind(config.irc_addr).await?;
         let ws = bind(config.irc_ws_addr).await?;
         let playground = bind(config.playground_addr).await?;
+        let model = bind(config.model_addr).await?;
         let stop = runtime.stop.child_token();
         let tasks = TaskTracker::new();
         let listeners = IrcListeners { irc, ws };
@@ -61,6 +64,8 @@ impl Sandbox {
             .map_err(unbound(config.irc_addr))?;
         let playground = playground::start(playground, &config, &runtime, &tasks, &stop)
             .map_err(unbound(config.playground_addr))?;
+        let model =
+            model::start(model, &config, &runtime, &tasks, &stop).map_err(unbound(config.model_addr))?;
         let address = control.local_addr().map_err(unbound(config.control_addr))?;
         let serving = control::serve(control, twitch.clone(), playground.clone(), stop.clone());
         runtime.spawn("sandbox.control", tasks.track_future(serving));
@@ -70,9 +75,10 @@ impl Sandbox {
             irc = %twitch.irc_addr(),
             irc_ws = %twitch.ws_addr(),
             playground = %playground.addr(),
+            model = %model.addr(),
             "the sandbox is ready"
         );
-        Ok(SandboxHandle { control: address, twitch, playground, tasks, stop })
+        Ok(SandboxHandle { control: address, twitch, playground, model, tasks, stop })
     }
 }
 
@@ -97,6 +103,11 @@ impl SandboxHandle {
     /// The playground.
     pub fn playground(&self) -> &Playground {
         &self.playground
+    }
+
+    /// The language model.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Closes all connections and listeners, and waits until they are closed.
