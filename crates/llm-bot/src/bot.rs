@@ -169,14 +169,18 @@ impl LlmBot {
         if question.is_empty() {
             return Some(Outcome::Nothing("neither a prompt nor a text"));
         }
+        let failed =
+            |code, message: &str| Some(Outcome::Failed(ModelFailure { code, message: message.to_owned() }));
+        if question.timeout_at.is_some_and(|at| at <= self.runtime.clock.now()) {
+            return failed("timeout", "the event's timeoutAt is over");
+        }
         let now = self.runtime.clock.instant();
         let spent = self.accounts.take(question.user.as_ref(), question.channel.as_ref(), now).err()?;
         self.counters.over_budget.add(1);
-        let message = match spent {
-            Spent::User => "the user asks too often",
-            Spent::Channel => "the channel asks too often",
-        };
-        Some(Outcome::Failed(ModelFailure { code: "budget", message: message.to_owned() }))
+        match spent {
+            Spent::User => failed("budget", "the user asks too often"),
+            Spent::Channel => failed("budget", "the channel asks too often"),
+        }
     }
 
     /// Asks the model, when a place is free.
