@@ -174,6 +174,7 @@ impl ModelClient {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
+        // Texts and numbers can always be written.
         let body = serde_json::to_vec(&ask).unwrap_or_default();
         let unsendable = |_| Trouble::lasting(MODEL_ERROR, "the question cannot be put into a request");
         request.body(body.into()).map_err(unsendable)
