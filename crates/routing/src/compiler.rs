@@ -7,7 +7,7 @@ use chatbus_event::Topic;
 use crate::logic::Engines;
 use crate::policy::{self, Policy};
 use crate::problem::{Problem, Report};
-use crate::rule;
+use crate::rule::{self, Rule};
 use crate::ruleset::Compiled;
 
 /// Compiles what people write. Its conditions share an engine, and remember the patterns that they compute.
@@ -31,7 +31,19 @@ impl Compiler {
     /// # Errors
     /// Everything that is wrong, each with file, rule and field. Then none of the file's rules is to be used.
     pub fn rules(&self, name: &str, text: &str) -> Result<Vec<Arc<Compiled>>, Vec<Problem>> {
-        let rules = rule::parse(name, text, &self.known_topics)?;
+        self.compile(name, rule::parse(name, rule::stem(name), text, &self.known_topics)?)
+    }
+
+    /// The same for a document of a store: a single rule without an id has this one. `name` is what problems
+    /// are told with.
+    ///
+    /// # Errors
+    /// As for [`Self::rules`].
+    pub fn stored_rules(&self, name: &str, id: &str, text: &str) -> Result<Vec<Arc<Compiled>>, Vec<Problem>> {
+        self.compile(name, rule::parse(name, id, text, &self.known_topics)?)
+    }
+
+    fn compile(&self, name: &str, rules: Vec<Rule>) -> Result<Vec<Arc<Compiled>>, Vec<Problem>> {
         let mut report = Report::of(name);
         let mut compiled: Vec<Arc<Compiled>> = Vec::with_capacity(rules.len());
         for rule in rules {

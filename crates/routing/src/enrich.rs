@@ -30,7 +30,7 @@ pub(crate) fn apply(
         event.set("message", message.to_raw());
     }
     let annotations = added.annotations.iter().enumerate().map(|(at, part)| maker.annotation(at, part));
-    append(event, "annotations", annotations.collect());
+    append(event, "annotations", &annotations.collect::<Vec<_>>());
     let candidates = &added.candidates;
     let picked = if added.random_candidate && candidates.len() > 1 {
         let at = choose(&rule.id, candidates.len()).min(candidates.len() - 1);
@@ -38,7 +38,7 @@ pub(crate) fn apply(
     } else {
         candidates.iter().enumerate().map(|(at, part)| maker.candidate(at, part)).collect()
     };
-    append(event, "candidates", picked);
+    append(event, "candidates", &picked);
     if added.destination.is_some() || added.kind.is_some() {
         let mut egress = event.member("egress").and_then(|raw| raw.as_object()).unwrap_or_default();
         if let Some(destination) = &added.destination {
@@ -51,7 +51,7 @@ pub(crate) fn apply(
     }
 }
 
-fn append(event: &mut Event, name: &str, added: Vec<Value>) {
+fn append(event: &mut Event, name: &str, added: &[Value]) {
     if added.is_empty() {
         return;
     }

@@ -35,5 +35,5 @@ pub use pick::pick;
 pub use policy::{Asked, MAX_POLICY_RULES, Policy, Verdict};
 pub use problem::{Problem, list};
 pub use rule::{MAX_RULE_ID_BYTES, Rule};
-pub use ruleset::{Explained, MAX_RULES, RouteContext, Routed, RuleSet};
+pub use ruleset::{Compiled, Explained, MAX_RULES, RouteContext, Routed, RuleSet};
 pub use template::MAX_RENDERED_CHARS;

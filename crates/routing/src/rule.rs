@@ -62,8 +62,14 @@ pub struct Rule {
     pub(crate) enrichments: Enrichments,
 }
 
-/// Reads all rules of a file or document: one rule, a list of them, or `rules:` with a list.
-pub(crate) fn parse(name: &str, text: &str, known_topics: &[Topic]) -> Result<Vec<Rule>, Vec<Problem>> {
+/// Reads all rules of a file or document: one rule, which need not name itself, a list of them, or `rules:` with
+/// a list.
+pub(crate) fn parse(
+    name: &str,
+    own_id: &str,
+    text: &str,
+    known_topics: &[Topic],
+) -> Result<Vec<Rule>, Vec<Problem>> {
     let mut report = Report::of(name);
     let value = match document::parse(name, text) {
         Ok(value) => value,
@@ -85,8 +91,8 @@ pub(crate) fn parse(name: &str, text: &str, known_topics: &[Topic]) -> Result<Ve
         report.add("", format!("over {} rules", crate::MAX_RULES));
         return report.result(Vec::new());
     }
-    let is_one = !value.is_array() && rules.len() == 1 && std::ptr::eq(&raw const rules[0], &raw const value);
-    let own_name = if is_one { stem(name) } else { "" };
+    let is_one = rules.first().is_some_and(|first| std::ptr::eq(first, &raw const value));
+    let own_name = if is_one { own_id } else { "" };
     let read = |(at, rule): (usize, &Value)| {
         report.about_item(rule, at);
         Rule::read(rule, name, own_name, known_topics, &mut report)
@@ -96,7 +102,7 @@ pub(crate) fn parse(name: &str, text: &str, known_topics: &[Topic]) -> Result<Ve
 }
 
 /// The name of a file without folder and ending.
-fn stem(name: &str) -> &str {
+pub(crate) fn stem(name: &str) -> &str {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     ["yaml", "yml", "json"]
         .iter()

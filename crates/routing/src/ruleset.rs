@@ -173,8 +173,7 @@ impl RuleSet {
             let chosen = matched && !is_taken;
             is_taken |= matched;
             let read = |path: &String| {
-                let parts = path.split('.');
-                let found = parts.fold(Some(data), |value, part| view::get(value?, part));
+                let found = path.split('.').try_fold(data, |value, part| view::get(value, part));
                 (
                     path.clone(),
                     found.map_or_else(|| "null".to_owned(), |value| shown(&value.to_json_string())),

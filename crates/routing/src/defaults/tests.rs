@@ -16,7 +16,7 @@ fn rules(has_llm: bool, user: &str) -> RuleSet {
     RuleSet::new(defaults.into_iter().chain(compiler.rules("user.yaml", user).unwrap()))
 }
 
-fn routed(rules: &RuleSet, text: &str, rest: Value) -> Routed {
+fn routed(rules: &RuleSet, text: &str, rest: &Value) -> Routed {
     let mut event = json!({
         "type": "chat.message.v1", "source": "ingress.x", "userId": "1",
         "message": { "role": "user", "text": text },
@@ -27,38 +27,38 @@ fn routed(rules: &RuleSet, text: &str, rest: Value) -> Routed {
     rules.route(event, &cx, |_, _| 0)
 }
 
-fn chosen(rules: &RuleSet, text: &str, rest: Value) -> Option<String> {
+fn chosen(rules: &RuleSet, text: &str, rest: &Value) -> Option<String> {
     routed(rules, text, rest).chosen
 }
 
 #[test]
 fn ping_and_help_are_answered() {
     let rules = rules(true, "[]");
-    assert_eq!(egress_text(&routed(&rules, "!ping", json!({})).event).as_deref(), Some("pong"));
-    assert_eq!(egress_text(&routed(&rules, " !PING now", json!({})).event).as_deref(), Some("pong"));
+    assert_eq!(egress_text(&routed(&rules, "!ping", &json!({})).event).as_deref(), Some("pong"));
+    assert_eq!(egress_text(&routed(&rules, " !PING now", &json!({})).event).as_deref(), Some("pong"));
     for command in ["!help", "!commands"] {
-        let said = egress_text(&routed(&rules, command, json!({})).event);
+        let said = egress_text(&routed(&rules, command, &json!({})).event);
         assert_eq!(said.as_deref(), Some("Commands: !help !ping !hug"));
     }
     for other in ["!pingpong", "ping", "say !ping", ""] {
-        assert_eq!(chosen(&rules, other, json!({})), None, "{other}");
+        assert_eq!(chosen(&rules, other, &json!({})), None, "{other}");
     }
     let own = json!({ "message": { "role": "assistant", "text": "!ping" } });
-    assert_eq!(chosen(&rules, "", own), None);
+    assert_eq!(chosen(&rules, "", &own), None);
 }
 
 #[test]
 fn the_bot_is_spoken_to_by_its_whole_name_and_only_with_a_language_model() {
     let with = rules(true, "[]");
     for text in ["hi @chat.bot\"1", "@CHAT.BOT\"1: hello", "(@Chat.Bot\"1)"] {
-        let routed = routed(&with, text, json!({}));
+        let routed = routed(&with, text, &json!({}));
         assert_eq!(routed.chosen.as_deref(), Some("default-mention"), "{text}");
         assert_eq!(routed.event.routing_slip()[0].next_topic.as_deref(), Some("internal.llmbot.v1"));
     }
     for text in ["chat.bot\"1", "@chat.bot\"12", "x@chat.bot\"1", "@chatxbot\"1"] {
-        assert_eq!(chosen(&with, text, json!({})), None, "{text}");
+        assert_eq!(chosen(&with, text, &json!({})), None, "{text}");
     }
-    assert_eq!(chosen(&rules(false, "[]"), "@chat.bot\"1", json!({})), None);
+    assert_eq!(chosen(&rules(false, "[]"), "@chat.bot\"1", &json!({})), None);
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn our_own_words_banned_users_and_other_bots_are_not_answered_whatever_else_matc
         (json!({ "user": { "status": "banned" } }), "default-ignore-banned"),
         (json!({ "metadata": { "ignored": true } }), "default-ignore-ignored"),
     ] {
-        let routed = routed(&rules, "!ping", rest);
+        let routed = routed(&rules, "!ping", &rest);
         assert_eq!(routed.chosen.as_deref(), Some(id));
         assert!(routed.is_silent && egress_text(&routed.event).is_none());
         assert_eq!(routed.matched, [id, "greedy", "default-ping"]);
     }
     let routed =
-        routed(&rules, "!ping", json!({ "metadata": { "self": false }, "user": { "status": "active" } }));
+        routed(&rules, "!ping", &json!({ "metadata": { "self": false }, "user": { "status": "active" } }));
     assert_eq!(routed.chosen.as_deref(), Some("greedy"));
     assert!(!routed.is_silent);
 }
@@ -93,8 +93,8 @@ fn a_rule_of_the_same_id_takes_the_place_of_a_default() {
 - { id: default-ignore-self, enabled: false, logic: true }
 ";
     let rules = rules(true, own);
-    assert_eq!(chosen(&rules, "!ping", json!({ "metadata": { "self": true } })), None);
-    assert_eq!(chosen(&rules, "!help", json!({})).as_deref(), Some("default-help"));
+    assert_eq!(chosen(&rules, "!ping", &json!({ "metadata": { "self": true } })), None);
+    assert_eq!(chosen(&rules, "!help", &json!({})).as_deref(), Some("default-help"));
 }
 
 #[test]
