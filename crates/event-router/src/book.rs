@@ -63,7 +63,7 @@ impl RuleBook {
     /// A book with the default rules; [`Self::refresh`] reads the others.
     pub fn new(config: RuleBookConfig) -> Self {
         let compiler = Compiler::new(config.known_topics.clone());
-        let defaults = config.defaults.compile(&compiler).unwrap_or_default();
+        let (defaults, _) = config.defaults.compile(&compiler);
         let rules = watch::Sender::new(RuleSet::new(defaults));
         Self { config, compiler, reading: tokio::sync::Mutex::default(), rules, status: Mutex::default() }
     }
@@ -139,13 +139,10 @@ impl RuleBook {
         let commands = RuleSet::new(written()).metadata_texts("command");
         let mut defaults = self.config.defaults.clone();
         defaults.commands.extend(commands);
-        let (defaults, problems) = match defaults.compile(&self.compiler) {
-            Ok(defaults) => (defaults, Vec::new()),
-            Err(problems) => (Vec::new(), told(&problems)),
-        };
+        let (defaults, problems) = defaults.compile(&self.compiler);
         let rules = RuleSet::new(defaults.into_iter().chain(written()));
         tracing::info!(event = "rules.loaded", count = rules.len(), leftOut = rules.left_out());
-        reading.defaults_problem = problems;
+        reading.defaults_problem = told(&problems);
         self.rules.send_replace(rules);
     }
 

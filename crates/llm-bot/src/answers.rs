@@ -1,11 +1,11 @@
 //! What came of messages, so that one that comes again gets the same answer.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use chatbus_event::MessageId;
 use lru::LruCache;
 
+use crate::config::places;
 use crate::outcome::Outcome;
 
 /// Outcomes by the id of their message. The oldest is forgotten for a new one; its message, should it still come
@@ -17,7 +17,7 @@ pub(crate) struct Answers(Mutex<LruCache<MessageId, Outcome>>);
 
 impl Answers {
     pub(crate) fn new(most: usize) -> Self {
-        Self(Mutex::new(LruCache::new(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN))))
+        Self(Mutex::new(LruCache::new(places(most))))
     }
 
     pub(crate) fn get(&self, id: &MessageId) -> Option<Outcome> {

@@ -1,28 +1,26 @@
 //! The service: one answer for each event.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatbus_bus::{BatchHandler, Failure, Handler, HandlerError, Outgoing, Record};
+use chatbus_bus::{Failure, Handler, HandlerError, Outgoing, Record};
 use chatbus_event::json::Raw;
 use chatbus_event::{Event, Reason, Topic};
 use chatbus_routing::slip::{Done, Input, OnwardContext, Publication, onward};
 use chatbus_runtime::Runtime;
 use chatbus_store::Documents;
-use futures::future::join_all;
 use tokio::sync::Semaphore;
 
 use crate::answers::Answers;
 use crate::budget::{Accounts, Spent};
 use crate::config::LlmConfig;
 use crate::counts::{Counters, Counts};
-use crate::memory::Memory;
+use crate::memory::{Memory, Said};
 use crate::model::{ClientError, ModelClient, ModelFailure};
 use crate::outcome::{Outcome, apply};
 use crate::personality::Library;
 use crate::prompt::{compose, messages, to_remember};
-use crate::question::{Key, Question};
+use crate::question::Question;
 use crate::reply::fit;
 
 /// The service's name: its group, its label, and the `source` of what it publishes.
@@ -30,7 +28,8 @@ pub const NAME: &str = "llm-bot";
 
 /// Answers events with a language model.
 ///
-/// It can be run as a [`BatchHandler`] or as a [`Handler`]; both keep the order within a conversation.
+/// It can be run as a [`BatchHandler`](chatbus_bus::BatchHandler) or as a [`Handler`]; both keep the order within
+/// a conversation.
 pub struct LlmBot {
     config: LlmConfig,
     runtime: Runtime,
@@ -43,12 +42,11 @@ pub struct LlmBot {
     counters: Arc<Counters>,
 }
 
-/// A message that can be handled: its place in the batch, and what it says.
-struct Work<'a> {
-    at: usize,
-    record: &'a Record,
-    event: Event,
-    question: Question,
+/// A message that can be handled, and what it says.
+pub(crate) struct Work<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) event: Event,
+    pub(crate) question: Question,
 }
 
 /// The process stops, and this was not begun or not finished in time.
@@ -88,7 +86,8 @@ impl LlmBot {
         self.counters.read()
     }
 
-    fn read<'a>(&self, at: usize, record: &'a Record) -> Result<Work<'a>, HandlerError> {
+    /// What a message says, unless it is no event.
+    pub(crate) fn read<'a>(&self, record: &'a Record) -> Result<Work<'a>, HandlerError> {
         let event = Event::decode(&record.message.body).map_err(|error| {
             HandlerError::GiveUp(Failure {
                 reason: Reason::InvalidEvent,
@@ -98,12 +97,12 @@ impl LlmBot {
         })?;
         let is_platform = |name: &str| self.config.reply.by_platform.contains_key(name);
         let question = Question::of(&event, is_platform);
-        Ok(Work { at, record, event, question })
+        Ok(Work { record, event, question })
     }
 
     /// Handles one message, all the way to what is published.
-    async fn one(&self, work: Work<'_>) -> Result<Vec<Outgoing>, HandlerError> {
-        let Work { record, mut event, question, .. } = work;
+    pub(crate) async fn one(&self, work: Work<'_>) -> Result<Vec<Outgoing>, HandlerError> {
+        let Work { record, mut event, question } = work;
         let done = if is_for_us(&event, &record.topic) {
             let outcome = Box::pin(self.outcome(record, &question)).await.map_err(|Stopping| {
                 self.counters.given_back.add(1);
@@ -169,18 +168,22 @@ impl LlmBot {
         if question.is_empty() {
             return Some(Outcome::Nothing("neither a prompt nor a text"));
         }
+        let failed =
+            |code, message: &str| Some(Outcome::Failed(ModelFailure { code, message: message.to_owned() }));
+        if question.timeout_at.is_some_and(|at| at <= self.runtime.clock.now()) {
+            return failed("timeout", "the event's timeoutAt is over");
+        }
         let now = self.runtime.clock.instant();
         let spent = self.accounts.take(question.user.as_ref(), question.channel.as_ref(), now).err()?;
         self.counters.over_budget.add(1);
-        let message = match spent {
-            Spent::User => "the user asks too often",
-            Spent::Channel => "the channel asks too often",
-        };
-        Some(Outcome::Failed(ModelFailure { code: "budget", message: message.to_owned() }))
+        match spent {
+            Spent::User => failed("budget", "the user asks too often"),
+            Spent::Channel => failed("budget", "the channel asks too often"),
+        }
     }
 
     /// Asks the model, when a place is free.
-    async fn ask(&self, question: &Question, before: &[crate::memory::Said]) -> Result<Outcome, Stopping> {
+    async fn ask(&self, question: &Question, before: &[Said]) -> Result<Outcome, Stopping> {
         let place = tokio::select! {
             biased;
             () = self.runtime.stop.cancelled() => return Err(Stopping),
@@ -233,55 +236,7 @@ impl Handler for LlmBot {
     }
 
     async fn handle(&self, input: &Record) -> Result<Vec<Outgoing>, HandlerError> {
-        self.one(self.read(0, input)?).await
-    }
-}
-
-#[async_trait]
-impl BatchHandler for LlmBot {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn handle(&self, inputs: &[&Record]) -> Vec<Result<Vec<Outgoing>, HandlerError>> {
-        let mut results: Vec<Option<Result<Vec<Outgoing>, HandlerError>>> =
-            inputs.iter().map(|_| None).collect();
-        let mut conversations: Vec<Vec<Work<'_>>> = Vec::new();
-        let mut places: HashMap<Key, usize> = HashMap::new();
-        for (at, record) in inputs.iter().enumerate() {
-            match self.read(at, record) {
-                Ok(work) => match &work.question.conversation {
-                    Some(key) => {
-                        let place = *places.entry(key.clone()).or_insert(conversations.len());
-                        match conversations.get_mut(place) {
-                            Some(conversation) => conversation.push(work),
-                            None => conversations.push(vec![work]),
-                        }
-                    }
-                    None => conversations.push(vec![work]),
-                },
-                Err(error) => put(&mut results, at, Err(error)),
-            }
-        }
-        let running = conversations.into_iter().map(|conversation| async {
-            let mut done = Vec::with_capacity(conversation.len());
-            for work in conversation {
-                let at = work.at;
-                done.push((at, Box::pin(self.one(work)).await));
-            }
-            done
-        });
-        for (at, result) in join_all(running).await.into_iter().flatten() {
-            put(&mut results, at, result);
-        }
-        let unhandled = || Err(HandlerError::Retry("not handled".to_owned()));
-        results.into_iter().map(|result| result.unwrap_or_else(unhandled)).collect()
-    }
-}
-
-fn put<T>(results: &mut [Option<T>], at: usize, result: T) {
-    if let Some(place) = results.get_mut(at) {
-        *place = Some(result);
+        self.one(self.read(input)?).await
     }
 }
 

@@ -1,12 +1,11 @@
 //! How often users and channels may ask: token buckets. Pure; the time is passed in.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use lru::LruCache;
 
-use crate::config::{Budget, Budgets};
+use crate::config::{Budget, Budgets, places};
 use crate::question::Key;
 
 /// The accounts of all who ask.
@@ -42,10 +41,7 @@ pub(crate) enum Spent {
 
 impl Accounts {
     pub(crate) fn new(budgets: &Budgets) -> Self {
-        let buckets = |budget| Buckets {
-            budget,
-            kept: LruCache::new(NonZeroUsize::new(budgets.tracked).unwrap_or(NonZeroUsize::MIN)),
-        };
+        let buckets = |budget| Buckets { budget, kept: LruCache::new(places(budgets.tracked)) };
         Self(Mutex::new(Both { users: buckets(budgets.user), channels: buckets(budgets.channel) }))
     }
 

@@ -1,6 +1,7 @@
 //! What the service is told by the binary. It reads no environment itself.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -134,6 +135,14 @@ pub struct PersonalityConfig {
     pub ttl: Duration,
     /// Personalities that are kept, by name; those behind are left out and logged.
     pub kept: usize,
+}
+
+/// The most that any of the memories holds, whatever is configured: their room is taken at the start.
+const MAX_PLACES: usize = 1_000_000;
+
+/// Room for so many: at least one.
+pub(crate) fn places(wanted: usize) -> NonZeroUsize {
+    NonZeroUsize::new(wanted.min(MAX_PLACES)).unwrap_or(NonZeroUsize::MIN)
 }
 
 // === impl LlmConfig ===

@@ -14,6 +14,7 @@
 //! * **Bounds.** Everything is bounded: see [`LlmConfig`].
 
 mod answers;
+mod batch;
 mod bot;
 mod budget;
 mod config;

@@ -1,14 +1,13 @@
 //! What is remembered of conversations: a few messages of each, for a while.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use lru::LruCache;
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
 
-use crate::config::MemoryBounds;
+use crate::config::{MemoryBounds, places};
 use crate::question::Key;
 
 /// Something that was said before.
@@ -49,7 +48,7 @@ pub(crate) struct History {
 
 impl Memory {
     pub(crate) fn new(bounds: MemoryBounds) -> Self {
-        let most = NonZeroUsize::new(bounds.conversations).unwrap_or(NonZeroUsize::MIN);
+        let most = places(bounds.conversations);
         Self { bounds, conversations: Mutex::new(LruCache::new(most)) }
     }
 

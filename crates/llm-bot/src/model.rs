@@ -2,6 +2,7 @@
 
 mod client;
 mod failure;
+mod http;
 mod pause;
 mod reader;
 mod sse;

@@ -40,14 +40,9 @@ pub(crate) fn apply(outcome: Outcome, event: &mut Event, id: &MessageId, model: 
     }
 }
 
-/// Adds to a list of the event. What stands there and is no list is left as it is, and a new one not begun: what
-/// others wrote is not ours to throw away.
+/// Adds to a list of the event. What stands there and is no list is replaced: no reader makes anything of it.
 fn append(event: &mut Event, name: &str, item: &serde_json::Value) {
-    let list = match event.member(name) {
-        Some(raw) if !raw.is_null() => raw.as_array(),
-        _ => Some(Vec::new()),
-    };
-    let mut list = list.unwrap_or_default();
+    let mut list = event.member(name).and_then(|raw| raw.as_array()).unwrap_or_default();
     list.push(Raw::of(item));
     event.set(name, Raw::of(&list));
 }

@@ -1,7 +1,7 @@
 //! What an event asks, and who asks it. Pure.
 
 use chatbus_event::json::Raw;
-use chatbus_event::{EgressKind, Event, Shape, sha256_hex};
+use chatbus_event::{EgressKind, Event, Shape, Timestamp, sha256_hex};
 
 use crate::personality::Wish;
 
@@ -24,6 +24,8 @@ pub(crate) struct Question {
     pub(crate) speaker: Option<Speaker>,
     /// Whether the user is banned: nobody answers them.
     pub(crate) is_banned: bool,
+    /// After this nothing is said any more.
+    pub(crate) timeout_at: Option<Timestamp>,
     /// What rules put before the message.
     pub(crate) prompts: Vec<String>,
     /// What the user said.
@@ -77,6 +79,7 @@ impl Question {
             platform: platform.map_or_else(|| asked_on.clone(), std::borrow::Cow::into_owned),
             speaker: user_object.as_ref().and_then(Speaker::read),
             is_banned: status.is_some_and(|status| status.eq_ignore_ascii_case("banned")),
+            timeout_at: event.timeout_at(),
             prompts: prompts(event),
             text: said(event),
             personalities: Wish::all(event),

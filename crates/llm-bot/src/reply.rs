@@ -64,10 +64,12 @@ fn may_stay(c: &char) -> bool {
     !turns && *c != '\u{feff}' && (!c.is_control() || *c == '\t')
 }
 
-/// Whether a reader sees it: white space and zero-width characters alone are no answer.
+/// Whether a reader sees it: white space and characters that show nothing are no answer.
 fn is_visible(c: char) -> bool {
-    !c.is_whitespace()
-        && !matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{34f}' | '\u{ad}' | '\u{fe0f}')
+    let shows_nothing = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}');
+    !c.is_whitespace() && !shows_nothing
 }
 
 /// Without quotes around all of it, which models like to put there. Quotes that also stand within are kept:

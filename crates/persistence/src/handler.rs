@@ -15,7 +15,6 @@ use crate::entries;
 /// The service's name, and its group's.
 pub(crate) const NAME: &str = "persistence";
 
-
 /// Reads [`Persistence::topics`], each on a subscription of its own, and writes what it reads into the store, one
 /// call for a batch. It waits for a store that is out of reach for as long as that takes, and makes no dead
 /// letter of anything.

@@ -28,30 +28,34 @@ const COMMANDS: &str = include_str!("defaults/commands.yaml");
 const MENTION: &str = include_str!("defaults/mention.yaml");
 /// Stands in the mention's pattern for the name.
 const NAME: &str = "{name}";
-/// Commands that the list names.
+/// Commands that the list names, and how long one may be.
 const MAX_COMMANDS: usize = 50;
+const MAX_COMMAND_BYTES: usize = 64;
 /// What the files are called in explanations.
 const ORIGIN: &str = "default rules";
 
 // === impl DefaultRules ===
 
 impl DefaultRules {
-    /// Compiles them.
-    ///
-    /// # Errors
-    /// When a name makes no pattern: it is too long.
-    pub fn compile(&self, compiler: &Compiler) -> Result<Vec<Arc<Compiled>>, Vec<Problem>> {
-        let mut rules = compiler.rules(ORIGIN, GUARDS)?;
-        let commands = self.with_commands().to_string();
-        rules.extend(compiler.rules(ORIGIN, &commands)?);
+    /// Compiles them. A part that cannot be made is left out and told, as that for a name which is too long:
+    /// those that keep the bot from answering itself are always there.
+    pub fn compile(&self, compiler: &Compiler) -> (Vec<Arc<Compiled>>, Vec<Problem>) {
+        let mut parts = vec![GUARDS.to_owned(), self.with_commands().to_string()];
         let name = self.bot_name.as_deref().map(|name| name.trim().trim_start_matches('@'));
         if let Some(name) = name.filter(|name| self.has_llm && !name.is_empty()) {
             // The name is a text within a pattern within a text of YAML.
             let pattern = Value::String(regex::escape(name)).to_string();
             let pattern = pattern.get(1..pattern.len().saturating_sub(1)).unwrap_or_default();
-            rules.extend(compiler.rules(ORIGIN, &MENTION.replace(NAME, pattern))?);
+            parts.push(MENTION.replace(NAME, pattern));
         }
-        Ok(rules)
+        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        for part in parts {
+            match compiler.rules(ORIGIN, &part) {
+                Ok(compiled) => rules.extend(compiled),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        (rules, problems)
     }
 
     /// The command rules, the list of commands in the metadata of the one that tells it.
@@ -61,7 +65,8 @@ impl DefaultRules {
         let own =
             rules.as_array().into_iter().flatten().filter_map(|rule| rule["metadata"]["command"].as_str());
         let own: Vec<String> = own.map(str::to_owned).collect();
-        for command in own.iter().chain(&self.commands).filter(|command| !command.trim().is_empty()) {
+        let is_shown = |command: &&String| !command.trim().is_empty() && command.len() <= MAX_COMMAND_BYTES;
+        for command in own.iter().chain(&self.commands).filter(is_shown) {
             if !all.contains(&command.as_str()) && all.len() < MAX_COMMANDS {
                 all.push(command);
             }

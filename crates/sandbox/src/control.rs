@@ -2,6 +2,7 @@
 
 mod fields;
 mod index;
+mod model;
 mod playground;
 mod twitch;
 
@@ -16,6 +17,7 @@ use axum::routing::get;
 use chatbus_runtime::CancellationToken;
 use tokio::net::TcpListener;
 
+use crate::model::Model;
 use crate::playground::Playground;
 use crate::twitch_irc::{MAX_RAW_BYTES, TwitchIrc};
 use fields::Refused;
@@ -25,14 +27,16 @@ pub(crate) async fn serve(
     listener: TcpListener,
     twitch: TwitchIrc,
     playground: Playground,
+    model: Model,
     stop: CancellationToken,
 ) {
     let control = listener.local_addr().ok();
-    let index = index::page(control, &twitch, &playground);
+    let index = index::page(control, &twitch, &playground, &model);
     let router = Router::new()
         .route("/", get(async move || axum::Json(index)))
         .nest("/twitch", twitch::routes().with_state(twitch))
         .nest("/playground", playground::routes().with_state(playground))
+        .nest("/model", model::routes().with_state(model))
         .fallback(async || Refused::with(StatusCode::NOT_FOUND, "path is none of those that GET / lists"))
         .method_not_allowed_fallback(async || {
             Refused::with(

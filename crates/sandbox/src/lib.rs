@@ -1,11 +1,12 @@
 //! Fake platforms on real sockets: for demos, for bot developers, for tests and benchmarks.
 //!
 //! There are two platforms: Twitch IRC over TCP and WebSocket ([`twitch_irc`]), and one that exists
-//! nowhere else and says nothing twice that has a key ([`playground`]). Everything is steered by methods
-//! of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc) and [`Playground`](playground::Playground),
-//! or from any language over HTTP with the control API below; both do the same. Beside them stands a language
-//! model that answers every question with a fixed sentence about it ([`model`](mod@model)), steered by its methods
-//! only. Nothing is authenticated, so nothing listens anywhere but on loopback, and requests from web pages of other origins are refused.
+//! nowhere else and says nothing twice that has a key ([`playground`]). Beside them stands a language model
+//! that answers every question with a fixed sentence about it ([`model`](mod@model)). Everything is steered by
+//! methods of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc), [`Playground`](playground::Playground) and
+//! [`Model`](model::Model), or from any language over HTTP with the control API below; both do the same, but that
+//! only the model's methods break connections. Nothing is authenticated, so nothing listens anywhere but on
+//! loopback, and requests from web pages of other origins are refused.
 //!
 //! # Control API
 //!
@@ -49,6 +50,11 @@
 //! | `POST /playground/keys` | `on` | whether keys count: without them what is posted twice is said twice |
 //! | `POST /playground/reset` | | everything as at the start; connections stay |
 //! | `GET /playground/messages` | `[channel]` `[since]` | `[{seq,at,channel,text,key,id,repeats}]`, the newest 100,000; `repeats` counts what came again under the key and was not said |
+//! | `POST /model/say` | `text` | one of the next questions is answered with this |
+//! | `POST /model/refuse` | `status` `[code]` `[retry_after]` | one of the next questions is refused with this status, and a `Retry-After` of so many seconds |
+//! | `POST /model/delay` | `ms` | one of the next questions is answered so much later |
+//! | `POST /model/reset` | | everything as at the start; connections stay |
+//! | `GET /model/questions` | | the bodies of what was asked, the newest 1,000 |
 //!
 //! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
 //! to 64 MiB.

@@ -56,7 +56,12 @@ struct World {
     questions: VecDeque<Question>,
     faults: VecDeque<ModelFault>,
     asked: u64,
+    in_hand: usize,
+    most_in_hand: usize,
 }
+
+/// A question in hand, until its answer begins or who asked is gone.
+struct InHand(Arc<Shared>);
 
 // === impl Model ===
 
@@ -81,6 +86,11 @@ impl Model {
         self.shared.lock().asked
     }
 
+    /// How many questions were in hand at one time, at most.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.lock().most_in_hand
+    }
+
     /// One of the next requests meets this; those told before come first.
     ///
     /// # Errors
@@ -96,7 +106,10 @@ impl Model {
 
     /// Everything as at the start; connections stay.
     pub fn reset(&self) {
-        *self.shared.lock() = World::default();
+        let mut world = self.shared.lock();
+        // What is in hand stays so.
+        let in_hand = world.in_hand;
+        *world = World { in_hand, most_in_hand: in_hand, ..World::default() };
     }
 }
 
@@ -105,6 +118,24 @@ impl Model {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl InHand ===
+
+impl InHand {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let mut world = shared.lock();
+        world.in_hand += 1;
+        world.most_in_hand = world.most_in_hand.max(world.in_hand);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let mut world = self.0.lock();
+        world.in_hand = world.in_hand.saturating_sub(1);
     }
 }
 

@@ -67,7 +67,8 @@ impl Sandbox {
         let model =
             model::start(model, &config, &runtime, &tasks, &stop).map_err(unbound(config.model_addr))?;
         let address = control.local_addr().map_err(unbound(config.control_addr))?;
-        let serving = control::serve(control, twitch.clone(), playground.clone(), stop.clone());
+        let serving =
+            control::serve(control, twitch.clone(), playground.clone(), model.clone(), stop.clone());
         runtime.spawn("sandbox.control", tasks.track_future(serving));
         tracing::info!(
             event = "sandbox.started",

@@ -23,7 +23,7 @@ async fn everything_wrong_in_a_folder_is_told() {
 fn what_rules_make_of_an_event_is_told() {
     let compiler = Compiler::default();
     let defaults = DefaultRules { bot_name: Some("bot".into()), has_llm: true, commands: vec![] };
-    let rules = RuleSet::new(defaults.compile(&compiler).unwrap());
+    let rules = RuleSet::new(defaults.compile(&compiler).0);
     let ask = |text: &str, kind: &str| {
         let event = json!({ "type": kind, "source": "s", "message": { "role": "user", "text": text } });
         test(&rules, &Bytes::from(event.to_string()), now()).unwrap()

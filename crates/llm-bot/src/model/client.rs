@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbus_runtime::{Backoff, Runtime};
-use reqwest::redirect::Policy;
-use reqwest::{Response, StatusCode, Url, header};
-use rustls::crypto::aws_lc_rs;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode, Uri, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use url::Url;
 
 use super::failure::{BAD_ANSWER, MODEL_ERROR, ModelFailure, RATE_LIMITED, TIMEOUT, Trouble};
+use super::http::{self, Http, next_bytes};
 use super::pause::{asked, pause};
 use super::reader::{Reader, refusal};
 use crate::config::LlmConfig;
@@ -28,15 +29,15 @@ pub enum ClientError {
     /// The key cannot stand in a header.
     #[error("the model's API key holds characters that no header can carry")]
     ApiKey,
-    /// No HTTP client can be made on this machine.
-    #[error("no HTTP client can be made: {0}")]
-    Http(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
 }
 
 /// A model behind an endpoint.
 pub(crate) struct ModelClient {
-    http: reqwest::Client,
-    url: Url,
+    http: Http,
+    uri: Uri,
     authorization: Option<header::HeaderValue>,
     model: String,
     temperature: Option<f32>,
@@ -56,7 +57,7 @@ struct Bounds {
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Ask<'a> {
     model: &'a str,
     messages: &'a [ChatMessage],
     stream: bool,
@@ -67,7 +68,6 @@ struct Request<'a> {
 /// How long the end of an answer is waited for once all of it is there. It lets the connection be used again;
 /// an endpoint that never ends its answers costs no more than this.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Of an answer that is an error so much is read, to see which one.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
 
@@ -81,16 +81,9 @@ impl ModelClient {
         runtime: &Runtime,
         counters: Arc<Counters>,
     ) -> Result<Self, ClientError> {
-        let url = endpoint(&config.base_url).ok_or(ClientError::BaseUrl)?;
+        let uri = endpoint(&config.base_url).ok_or(ClientError::BaseUrl)?;
         let authorization = config.api_key.as_ref().map(bearer).transpose()?;
-        // No redirect takes the key or a question elsewhere, and no proxy is found in the environment.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_WITHIN)
-            .tls_backend_preconfigured(tls().map_err(|error| ClientError::Http(error.to_string()))?)
-            .build()
-            .map_err(|error| ClientError::Http(error.to_string()))?;
+        let http = http::client().map_err(|error| ClientError::Tls(error.to_string()))?;
         let bounds = Bounds {
             timeout: config.timeout,
             retries: config.retries,
@@ -100,7 +93,7 @@ impl ModelClient {
         };
         Ok(Self {
             http,
-            url,
+            uri,
             authorization,
             model: config.model.clone(),
             temperature: config.temperature,
@@ -116,8 +109,8 @@ impl ModelClient {
     /// # Errors
     /// When there is none within the time and the tries that are allowed.
     pub(crate) async fn complete(&self, messages: &[ChatMessage]) -> Result<String, ModelFailure> {
-        let end = self.runtime.clock.instant() + self.bounds.timeout;
-        let answer = tokio::time::timeout(self.bounds.timeout, self.tries(messages, end)).await;
+        let begun = self.runtime.clock.instant();
+        let answer = tokio::time::timeout(self.bounds.timeout, self.tries(messages, begun)).await;
         answer.unwrap_or_else(|_| {
             let seconds = self.bounds.timeout.as_secs_f64();
             Err(ModelFailure {
@@ -127,17 +120,19 @@ impl ModelClient {
         })
     }
 
-    async fn tries(&self, messages: &[ChatMessage], end: Instant) -> Result<String, ModelFailure> {
+    async fn tries(&self, messages: &[ChatMessage], begun: Instant) -> Result<String, ModelFailure> {
         let mut backoff = Backoff::new(self.bounds.first_retry, self.bounds.max_retry);
+        let mut retries = 0;
         loop {
             let trouble = match Box::pin(self.one_try(messages)).await {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => trouble,
             };
-            if !trouble.passes || backoff.attempts() >= self.bounds.retries {
+            if !trouble.passes || retries >= self.bounds.retries {
                 return Err(trouble.failure);
             }
-            let left = end.saturating_duration_since(self.runtime.clock.instant());
+            let passed = self.runtime.clock.instant().saturating_duration_since(begun);
+            let left = self.bounds.timeout.saturating_sub(passed);
             let ours = backoff.next(&*self.runtime.entropy);
             let now = self.runtime.clock.now();
             let asked = trouble.retry_after.as_deref().and_then(|header| asked(header, now));
@@ -151,33 +146,50 @@ impl ModelClient {
                 reason = trouble.failure.message,
                 afterMs = wait.as_millis(),
             );
+            retries += 1;
             self.counters.retries.add(1);
             tokio::time::sleep(wait).await;
         }
     }
 
     async fn one_try(&self, messages: &[ChatMessage]) -> Result<String, Trouble> {
-        let body =
-            Request { model: &self.model, messages, stream: self.stream, temperature: self.temperature };
-        let mut request = self.http.post(self.url.clone()).json(&body);
-        request = request.header(header::ACCEPT, "text/event-stream, application/json");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let response = request.send().await.map_err(|error| unreachable_endpoint(&error))?;
+        let request = self.request(messages)?;
+        let response = self.http.request(request).await.map_err(|error| {
+            let message = if error.is_connect() {
+                "the model's endpoint cannot be reached"
+            } else {
+                "the connection ended before the answer"
+            };
+            Trouble::passing(MODEL_ERROR, message)
+        })?;
         if response.status().is_success() { self.read(response).await } else { Err(refused(response).await) }
     }
 
-    async fn read(&self, mut response: Response) -> Result<String, Trouble> {
+    fn request(&self, messages: &[ChatMessage]) -> Result<Request<http::Sent>, Trouble> {
+        let ask = Ask { model: &self.model, messages, stream: self.stream, temperature: self.temperature };
+        let mut request = Request::post(self.uri.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "text/event-stream, application/json")
+            .header(header::USER_AGENT, "chatbus");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        // Texts and numbers can always be written.
+        let body = serde_json::to_vec(&ask).unwrap_or_default();
+        let unsendable = |_| Trouble::lasting(MODEL_ERROR, "the question cannot be put into a request");
+        request.body(body.into()).map_err(unsendable)
+    }
+
+    async fn read(&self, mut response: Response<Incoming>) -> Result<String, Trouble> {
         let mut reader = Reader::new(self.bounds.max_answer_bytes);
         while !reader.is_over() {
             let next = if reader.is_whole() {
-                match tokio::time::timeout(LAST_WORDS, response.chunk()).await {
+                match tokio::time::timeout(LAST_WORDS, next_bytes(&mut response)).await {
                     Ok(Ok(next)) => next,
                     Ok(Err(_)) | Err(_) => None,
                 }
             } else {
-                response.chunk().await.map_err(|_| {
+                next_bytes(&mut response).await.map_err(|_| {
                     Trouble::passing(MODEL_ERROR, "the connection ended in the middle of the answer")
                 })?
             };
@@ -193,7 +205,7 @@ impl ModelClient {
 impl std::fmt::Debug for ModelClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ModelClient")
-            .field("url", &self.url.as_str())
+            .field("uri", &self.uri)
             .field("model", &self.model)
             .field("bounds", &self.bounds)
             .finish_non_exhaustive()
@@ -201,7 +213,7 @@ impl std::fmt::Debug for ModelClient {
 }
 
 /// Where completions are asked for.
-fn endpoint(base: &str) -> Option<Url> {
+fn endpoint(base: &str) -> Option<Uri> {
     let mut url = Url::parse(base.trim()).ok()?;
     let is_plain = url.username().is_empty() && url.password().is_none();
     let is_bare = url.query().is_none() && url.fragment().is_none();
@@ -209,7 +221,7 @@ fn endpoint(base: &str) -> Option<Url> {
         return None;
     }
     url.path_segments_mut().ok()?.pop_if_empty().extend(["chat", "completions"]);
-    Some(url)
+    url.as_str().parse().ok()
 }
 
 fn bearer(key: &SecretString) -> Result<header::HeaderValue, ClientError> {
@@ -219,56 +231,32 @@ fn bearer(key: &SecretString) -> Result<header::HeaderValue, ClientError> {
     Ok(value)
 }
 
-/// Trusts the public certificate authorities, as Mozilla lists them, whatever the machine has.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-fn unreachable_endpoint(error: &reqwest::Error) -> Trouble {
-    let message = if error.is_connect() {
-        "the model's endpoint cannot be reached"
-    } else {
-        "the connection ended before the answer"
-    };
-    Trouble::passing(MODEL_ERROR, message)
-}
-
 /// What an answer with an error status means.
-async fn refused(mut response: Response) -> Trouble {
+async fn refused(mut response: Response<Incoming>) -> Trouble {
     let status = response.status();
     let retry_after = response.headers().get(header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let message = format!("the model's endpoint answered {}", status.as_u16());
     let trouble = match status {
         StatusCode::TOO_MANY_REQUESTS => {
-            let limited = Trouble::passing(RATE_LIMITED, "the model's endpoint answered 429");
             let told = error_of(&mut response).await.map(|error| refusal(&error));
-            told.filter(|told| !told.passes).unwrap_or(limited)
+            let lasting = told.filter(|told| !told.passes);
+            lasting.unwrap_or_else(|| Trouble::passing(RATE_LIMITED, message))
         }
-        status if status.is_redirection() => Trouble::lasting(
-            BAD_ANSWER,
-            format!("the model's endpoint answered {}: redirects are not followed", status.as_u16()),
-        ),
-        status => {
-            let message = format!("the model's endpoint answered {}", status.as_u16());
-            if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-                Trouble::passing(MODEL_ERROR, message)
-            } else {
-                Trouble::lasting(MODEL_ERROR, message)
-            }
+        // Followed, it could take the key or a question elsewhere.
+        status if status.is_redirection() => Trouble::lasting(BAD_ANSWER, message),
+        status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+            Trouble::passing(MODEL_ERROR, message)
         }
+        _ => Trouble::lasting(MODEL_ERROR, message),
     };
     Trouble { retry_after, ..trouble }
 }
 
 /// The `error` of an answer, as far as there is one.
-async fn error_of(response: &mut Response) -> Option<serde_json::Value> {
+async fn error_of(response: &mut Response<Incoming>) -> Option<serde_json::Value> {
     let mut body = Vec::new();
-    while let Ok(Some(bytes)) = response.chunk().await {
+    while let Ok(Some(bytes)) = next_bytes(response).await {
         body.extend_from_slice(&bytes);
         if body.len() > MAX_ERROR_BYTES {
             return None;
@@ -292,7 +280,7 @@ mod tests {
             ("http://a/v1?key=x", None),
             ("nonsense", None),
         ] {
-            assert_eq!(endpoint(base).map(String::from).as_deref(), expected, "{base}");
+            assert_eq!(endpoint(base).map(|uri| uri.to_string()).as_deref(), expected, "{base}");
         }
     }
 

@@ -3,7 +3,7 @@
 /// A call that failed for good. Nothing in it comes from the endpoint's or the user's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ModelFailure {
-    /// `rate_limited`, `timeout`, `model_error` or `bad_answer`.
+    /// `rate_limited`, `timeout`, `model_error` or `bad_answer`; `budget` where it was not called at all.
     pub(crate) code: &'static str,
     /// What happened, for people.
     pub(crate) message: String,

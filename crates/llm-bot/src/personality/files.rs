@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
 use super::sheet::{Sheet, Syntax, read};
 
 /// Files that are read at most, in the order of their names; those behind are left out and logged.
@@ -51,7 +54,7 @@ impl Files {
             if self.seen.get(&path).is_some_and(|seen| seen.mark == mark) {
                 continue;
             }
-            let sheets = match load(&path, mark).await {
+            let sheets = match load(&path).await {
                 Ok(sheets) => sheets,
                 Err(reason) => {
                     tracing::warn!(event = "llm.personality.file_refused", component = "llm-bot", path = %path.display(), reason);
@@ -82,7 +85,7 @@ impl Files {
             };
             if metadata.is_dir() {
                 scan(path, &mut found).await;
-            } else if syntax_of(path).is_some() {
+            } else if metadata.is_file() && syntax_of(path).is_some() {
                 found.insert(path.clone(), Mark::of(&metadata));
             }
         }
@@ -121,12 +124,16 @@ async fn scan(folder: &Path, found: &mut BTreeMap<PathBuf, Mark>) {
     }
 }
 
-async fn load(path: &Path, mark: Mark) -> Result<Vec<Sheet>, String> {
+async fn load(path: &Path) -> Result<Vec<Sheet>, String> {
     let syntax = syntax_of(path).ok_or("neither JSON nor YAML by its name")?;
-    if mark.bytes > MAX_FILE_BYTES {
+    let told = |error: std::io::Error| error.kind().to_string();
+    // One byte more tells a file that is too long, also one that grows while it is read.
+    let mut file = File::open(path).await.map_err(told)?.take(MAX_FILE_BYTES + 1);
+    let mut text = String::new();
+    let bytes = file.read_to_string(&mut text).await.map_err(told)?;
+    if bytes as u64 > MAX_FILE_BYTES {
         return Err(format!("over {MAX_FILE_BYTES} bytes"));
     }
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| error.kind().to_string())?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     read(&text, syntax, &name)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatbus_llm_bot::{Budget, Budgets, LlmConfig, ReplyRule, ReplyRules};
+use chatbus_llm_bot::{Budget, Budgets, Compose, LlmConfig, PersonalityConfig, ReplyRule, ReplyRules};
 use chatbus_sandbox::model::ModelFault;
 use serde_json::{Value, json};
 
@@ -130,6 +130,38 @@ async fn who_asks_too_often_gets_no_answer_and_others_do() {
     let refused = rig.answer("m-4", says("cat", "hi")).await;
     assert_eq!(refused.event["payload"]["error"]["message"], "the channel asks too often");
     assert_eq!((rig.model().asked(), rig.bot.counts().over_budget), (2, 2));
+}
+
+#[tokio::test]
+async fn after_its_timeout_an_event_is_not_worth_a_call() {
+    let rig = Rig::start().await;
+    let mut event = says("ann", "hi");
+    event["timeoutAt"] = json!("2001-01-01T00:00:00Z");
+    let late = rig.answer("m-1", event.clone()).await;
+    assert_eq!(
+        (late.topic(), &late.event["payload"]["error"]["code"]),
+        ("internal.deadletter.v1", &json!("timeout"))
+    );
+    assert_eq!(rig.model().asked(), 0);
+    event["timeoutAt"] = json!("9001-01-01T00:00:00Z");
+    assert!(rig.answer("m-2", event).await.text().starts_with("You asked"));
+}
+
+#[tokio::test]
+async fn personalities_are_found_in_files_by_their_short_form() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pirate.yaml"), "text: Speak like a pirate.\nstatus: active\n")
+        .unwrap();
+    let personalities = PersonalityConfig {
+        paths: vec![folder.path().to_owned()],
+        compose: Compose::Replace,
+        ..PersonalityConfig::default()
+    };
+    let rig = Rig::with(LlmConfig { personalities, ..config() }).await;
+    let mut event = says("ann", "hi");
+    event["annotations"] = json!([{ "kind": "personality", "value": "pirate" }]);
+    rig.answer("m-1", event).await;
+    assert_eq!(rig.sent(0)[0].1, "Speak like a pirate.");
 }
 
 #[tokio::test]

@@ -5,18 +5,25 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::model::Model;
 use crate::playground::Playground;
 use crate::twitch_irc::TwitchIrc;
 
 const PAGE: &str = include_str!("../lib.rs");
 
 /// Addresses and endpoints.
-pub(super) fn page(control: Option<SocketAddr>, twitch: &TwitchIrc, playground: &Playground) -> Value {
+pub(super) fn page(
+    control: Option<SocketAddr>,
+    twitch: &TwitchIrc,
+    playground: &Playground,
+    model: &Model,
+) -> Value {
     json!({
         "service": "chatbus-sandbox",
         "control": control.map(|addr| format!("http://{addr}")),
         "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url() },
         "playground": { "url": playground.url() },
+        "model": { "base_url": model.base_url() },
         "endpoints": endpoints(),
     })
 }

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{answer_to, pieces, whole};
-use super::{Model, ModelFault, Question, Shared, World};
+use super::{InHand, Model, ModelFault, Question, Shared, World};
 use crate::config::SandboxConfig;
 
 /// A longer question is refused.
@@ -152,6 +152,7 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     };
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let authorization = authorization.map(str::to_owned);
+    let _in_hand = InHand::new(&shared);
     let (number, fault) = shared.lock().ask(Question { body: request.clone(), authorization });
     let created = shared.runtime.clock.now().as_millis() / 1000;
     let own = || answer_to(&request);

@@ -7,5 +7,6 @@ mod control;
 mod corpus;
 mod faults;
 mod handshake;
+mod model;
 mod transport;
 mod viewers;

@@ -132,7 +132,7 @@ fn persistence(with: &With<'_>, totals: &Totals) -> Plan {
 
 /// What is wrong with a rule.
 pub(crate) fn check_rule(name: &str, text: &str) -> Result<(), String> {
-    let compiled = Compiler::default().rules(name, text);
+    let compiled = Compiler::default().stored_rules(name, name, text);
     compiled.map(drop).map_err(|problems| chatbus_routing::list(&problems))
 }
 
