@@ -216,6 +216,22 @@ fn a_channel_that_is_added_again_while_it_is_left_is_joined_when_that_is_over() 
 }
 
 #[test]
+fn nothing_is_said_at_once_in_a_channel_that_may_have_been_left_a_moment_ago() {
+    let mut bench = with_x();
+    let say = bench.request(1, "#x", &["one"]);
+    bench.on(Input::Say(say));
+    bench.on(Input::Written(Ticket(1)));
+    let said_at = bench.now();
+    bench.line("@id=m-1 :tmi.twitch.tv USERSTATE #x");
+    bench.add(&[]);
+    bench.line(PART_X);
+    bench.add(&["#x"]);
+    bench.line("@slow=0 :tmi.twitch.tv ROOMSTATE #x");
+    let next = said_at + Duration::from_millis(1100);
+    assert_eq!(availability(&bench, "#x"), Availability::NotBefore(next), "one a second, as anywhere");
+}
+
+#[test]
 fn a_part_that_is_not_answered_is_sent_again_and_in_the_end_given_up() {
     let mut bench = with_x();
     bench.add(&[]);
@@ -327,7 +343,13 @@ fn more_parts_than_fit_into_a_second_wait_for_the_next() {
     for name in &names {
         bench.join(name);
     }
+    bench.wait(seconds(2));
+    assert_eq!(availability(&bench, names[249]), Availability::Ready);
     let mut per_second = vec![written(bench.add(&[])).len()];
+    let last = names[249];
+    assert_eq!(availability(&bench, last), Availability::Unserved);
+    let say = bench.request(1, last, &["too late"]);
+    assert_eq!(bench.on(Input::Say(say)), [Output::Verdict(Ticket(1), Verdict::NotNow)], "in it or not");
     for _ in 0..3 {
         per_second.push(written(&bench.wait(seconds(1))).len());
     }
