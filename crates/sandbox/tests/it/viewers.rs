@@ -11,7 +11,7 @@ async fn everything_the_viewers_say_is_heard_with_its_id() {
     let mut bot = Client::joined(&sandbox, "bot", "#one,#two").await;
     sandbox.twitch().wait_for_members("two", 1).await;
     let channels = vec!["one".to_owned(), "#two".to_owned()];
-    let config = ViewersConfig { channels, rate: 1000.0, seed: 3, max_lines: 50 };
+    let config = ViewersConfig { channels, rate: 1000.0, seed: 3, max_lines: 50, bot: None };
     let stop = CancellationToken::new();
     let report = Viewers::new(config).unwrap().chat(sandbox.twitch(), &stop).await;
     assert_eq!(report.said.len(), 50);
