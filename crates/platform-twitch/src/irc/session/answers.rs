@@ -92,15 +92,14 @@ impl Session {
 
 /// What others should know of what the time did to a channel.
 fn news_of(ticked: Ticked, channel: &Channel) -> Option<News> {
-    let name = Arc::clone(&channel.name);
     match ticked {
         Ticked::Nothing => None,
         Ticked::GivenUp => {
             let code = channel.join.refusal().unwrap_or_default().to_owned();
-            Some(News::Refused { channel: name, code })
+            Some(News::Refused { channel: Arc::clone(&channel.name), code })
         }
         Ticked::Stuck => {
-            let message = format!("the server does not answer that {name} is to be left");
+            let message = format!("the server does not answer that {} is to be left", channel.name);
             Some(News::Trouble { code: "part_unanswered", message })
         }
     }
