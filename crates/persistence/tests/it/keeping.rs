@@ -5,7 +5,7 @@ use std::time::Duration;
 use chatbus_event::{Status, Topic};
 use chatbus_persistence::sweep;
 use chatbus_store::{Events, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, chat, ingress, outcome, record, with};
 
@@ -30,7 +30,10 @@ async fn an_event_that_says_how_long_it_is_kept_is_kept_so_long_its_outcome_and_
     let original = with(chat("c"), json!({"qos": {"ttl": 3600}}));
     let f = Fixture::new();
     f.keep(&[ingress(&original)]).await;
-    f.keep(&[outcome("c", "d", Status::Sent)]).await;
+    // Who ends a delivery tells on what its event says of itself.
+    let told: Value = serde_json::from_slice(&outcome("c", "d", Status::Sent).message.body).unwrap();
+    let told = with(told, json!({"qos": {"ttl": 3600}}));
+    f.keep(&[record(Topic::finalizer(), "d/outcome", 51, told.to_string())]).await;
     let letter = json!({"type": "router.deadletter.v1", "correlationId": "c", "payload": {"reason": "expired", "original": original}});
     f.keep(&[record(Topic::dead_letter(), "l", 60, letter.to_string())]).await;
     assert!(f.is_kept_after("c", HOUR - Duration::from_secs(60)).await);
