@@ -1,0 +1,80 @@
+//! The writer's thread: the only one of this process that changes the database.
+//!
+//! It is a thread and no task because a commit waits for the disk. It takes all calls that wait, commits them as
+//! one transaction, and only then answers. Each call has a savepoint: one that fails takes back what it wrote,
+//! and nothing of the others.
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, watch};
+
+use super::connection::{Role, connect};
+use super::jobs::Job;
+
+/// Calls in one commit at most. Larger groups gain little and make the first in them wait for the last.
+const GROUP: usize = 64;
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) db: Connection,
+    pub(super) jobs: mpsc::Receiver<Box<dyn Job>>,
+    pub(super) connected: watch::Sender<bool>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Works until nobody can ask any more and nothing waits.
+    pub(super) fn run(&mut self) {
+        let mut group = Vec::with_capacity(GROUP);
+        while let Some(first) = self.jobs.blocking_recv() {
+            group.push(first);
+            while group.len() < GROUP
+                && let Ok(next) = self.jobs.try_recv()
+            {
+                group.push(next);
+            }
+            let committed = self.commit(&mut group).map_err(|error| self.recover(&error));
+            self.tell(committed.is_ok());
+            let outcome = committed.as_ref().copied().map_err(String::as_str);
+            group.drain(..).for_each(|job| job.finish(outcome));
+        }
+    }
+
+    fn commit(&self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        let db = &self.db;
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for job in group {
+            db.prepare_cached("SAVEPOINT call")?.execute([])?;
+            job.run(db);
+            if job.has_failed() {
+                // Where the disk is full SQLite has taken back everything already, and this says so.
+                db.prepare_cached("ROLLBACK TO call")?.execute([])?;
+            }
+            db.prepare_cached("RELEASE call")?.execute([])?;
+        }
+        db.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    /// Leaves the failed transaction, and the connection where that may help; says what happened.
+    fn recover(&mut self, error: &rusqlite::Error) -> String {
+        let why = format!("the store could not commit: {error}");
+        tracing::error!(event = "store.commit.failed", errorCode = "sqlite", reason = %error, "the store could not commit");
+        if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
+            match connect(&self.path, Role::Writer) {
+                Ok(db) => self.db = db,
+                Err(error) => tracing::error!(
+                    event = "store.reopen.failed", errorCode = "sqlite", reason = %error,
+                    "the database could not be opened again"
+                ),
+            }
+        }
+        why
+    }
+
+    fn tell(&self, connected: bool) {
+        self.connected.send_if_modified(|now| std::mem::replace(now, connected) != connected);
+    }
+}

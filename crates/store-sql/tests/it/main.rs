@@ -1,0 +1,6 @@
+//! The store on real databases: the promises of every store, and those that only a database can break.
+
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod sqlite;
