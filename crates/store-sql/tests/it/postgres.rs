@@ -64,6 +64,21 @@ fn raw(key: &str) -> Entry {
     Entry::Raw { key: key.into(), body: "x".into(), why: "test".into(), at, expires_at: at }
 }
 
+fn sighting(key: &str, user: &str) -> Sighting {
+    Sighting {
+        key: key.into(),
+        key_expires_at: Timestamp::EPOCH,
+        provider: "p".into(),
+        provider_user_id: user.into(),
+        login: None,
+        display_name: None,
+        email: None,
+        roles: None,
+        at: Timestamp::EPOCH,
+        is_message: true,
+    }
+}
+
 async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     chatbus_store_sql::open(url, Path::new(""), runtime()).await
 }
@@ -204,23 +219,50 @@ async fn processes_that_open_a_new_database_at_one_moment_make_one_store() {
     }
 }
 
+/// Somebody who locks rows in another order than the store does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_that_the_server_breaks_is_tried_again_and_counted_once() {
+    // Time for the other to ask for its second row before the server looks for deadlocks.
+    let settings = vec!["deadlock_timeout=2s".into()];
+    let server = PostgresConfig { settings, ..PostgresConfig::default() }.start().await;
+    let store = open(&server.url()).await.unwrap();
+    store.sight(&[sighting("a", "1"), sighting("b", "2")]).await.unwrap();
+    let (other, watcher) = (client(&server).await, client(&server).await);
+    let lock = |id: &str| format!("SELECT 1 FROM chatbus.users WHERE id = 'p:{id}' FOR UPDATE");
+    // Of two that wait for each other the one that looks is broken off; this one never looks.
+    other.batch_execute(&format!("SET deadlock_timeout = '10min'; BEGIN; {}", lock("2"))).await.unwrap();
+    let counted = Arc::clone(&store);
+    let (tell, told) = oneshot::channel();
+    runtime().spawn("test.sight", async move {
+        let _ = tell.send(counted.sight(&[sighting("c", "1"), sighting("d", "2")]).await);
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chatbus' AND wait_event_type = 'Lock'";
+    let waiting = timeout(Duration::from_secs(30), async {
+        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waiting.await.expect("the store waits for the row");
+    other.batch_execute(&lock("1")).await.expect("the store's transaction was broken off");
+    other.batch_execute("COMMIT").await.unwrap();
+    let seen = told.await.unwrap().unwrap();
+    assert!(seen.iter().all(|seen| seen.user.messages == 2 && !seen.is_repeated));
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    // The server counts with a delay.
+    let counted = timeout(Duration::from_secs(30), async {
+        while watcher.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    counted.await.expect("there was a deadlock");
+    store.close().await;
+}
+
 /// A row that somebody else holds for longer than a call may take.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_nobody_lets_go_of_fails_the_calls_that_need_it_and_no_others() {
     let server = Postgres::start().await;
     let store = open(&server.url()).await.unwrap();
-    let sighting = |key: &str, user: &str| Sighting {
-        key: key.into(),
-        key_expires_at: Timestamp::EPOCH,
-        provider: "p".into(),
-        provider_user_id: user.into(),
-        login: None,
-        display_name: None,
-        email: None,
-        roles: None,
-        at: Timestamp::EPOCH,
-        is_message: true,
-    };
     store.sight(&[sighting("a", "1")]).await.unwrap();
     let client = client(&server).await;
     client.batch_execute("BEGIN; SELECT 1 FROM chatbus.users WHERE id = 'p:1' FOR UPDATE").await.unwrap();
