@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chatbus_event::{Clock as _, Entropy as _, Timestamp};
 use chatbus_runtime::{Runtime, SystemClock, SystemEntropy};
 use chatbus_store::conformance::{Harness, Outage};
-use chatbus_store::{Entry, Sighting, Store, StoreError, StoreErrorKind};
+use chatbus_store::{Entry, EventStatus, Sighting, StepEntry, Store, StoreError, StoreErrorKind};
 use chatbus_testkit::{Postgres, PostgresConfig, test_runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -217,6 +217,30 @@ async fn processes_that_open_a_new_database_at_one_moment_make_one_store() {
         assert!(!*store.connected().borrow());
         assert!(store.user("p:1").await.unwrap_err().is_temporary());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_go_with_their_event_and_leave_nothing_behind() {
+    let server = Postgres::start().await;
+    let store = open(&server.url()).await.unwrap();
+    let step = |id: &str, expires_at| StepEntry {
+        correlation_id: id.into(),
+        key: "a".into(),
+        name: "a".into(),
+        at: Timestamp::EPOCH,
+        detail: "{}".into(),
+        snapshot: None,
+        status: EventStatus::Ingested,
+        facts: None,
+        expires_at,
+    };
+    let later = Timestamp::from_millis(1);
+    let steps = [step("gone", Timestamp::EPOCH), step("stays", later)].map(Entry::Step);
+    store.record(&steps).await.unwrap();
+    assert_eq!(store.sweep(Timestamp::EPOCH, 10).await.unwrap(), 1);
+    let left = client(&server).await.query_one("SELECT count(*) FROM chatbus.step", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 1);
+    store.close().await;
 }
 
 /// Somebody who locks rows in another order than the store does.

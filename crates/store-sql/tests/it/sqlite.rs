@@ -121,12 +121,12 @@ async fn a_call_that_is_refused_undoes_nothing_of_those_committed_with_it() {
     // What only the database itself can refuse.
     let db = rusqlite::Connection::open(&path).unwrap();
     db.execute_batch(
-        "CREATE TRIGGER never BEFORE INSERT ON raw WHEN new.key = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "CREATE TRIGGER never BEFORE INSERT ON raw WHEN new.key = 'worst' BEGIN SELECT RAISE(ABORT, 'no'); END",
     )
     .unwrap();
     let calls: Vec<Vec<Entry>> = (0..50)
         .map(|n| match n % 5 {
-            0 => vec![raw(&format!("before {n}")), raw("bad")],
+            0 => vec![raw(&format!("before {n}")), raw("worst")],
             _ => vec![raw(&n.to_string())],
         })
         .collect();
