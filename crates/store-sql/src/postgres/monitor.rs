@@ -71,7 +71,10 @@ async fn ask(pool: &Pool, link: &mut Option<Link>) -> bool {
 }
 
 fn tell(pool: &Pool, healthy: bool) {
-    let changed = pool.connected.send_if_modified(|now| std::mem::replace(now, healthy) != healthy);
+    // Once it is closed it stays so: whoever closes it says that afterwards.
+    let changed = pool
+        .connected
+        .send_if_modified(|now| !pool.closing.is_cancelled() && std::mem::replace(now, healthy) != healthy);
     match (changed, healthy) {
         (true, true) => tracing::info!(event = "store.connected", "the store's server is in reach"),
         (true, false) => tracing::warn!(
