@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chatbus_store::{StoreError, StoreErrorKind};
 use tokio_postgres::config::{Host, SslMode};
+use url::form_urlencoded;
 
 /// Which database.
 #[derive(Debug)]
@@ -47,19 +48,22 @@ fn sqlite(path: &str, default_path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 fn postgres(url: &str) -> Result<PostgresTarget, StoreError> {
-    let mut parsed = url::Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
-    if !matches!(parsed.host_str(), Some(host) if !host.is_empty()) {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    // The client does not know this parameter of libpq's.
+    let is_root = |pair: &&str| pair.starts_with("sslrootcert=");
+    let mut root_cert = None;
+    for pair in query.split('&').filter(is_root) {
+        let mut decoded = form_urlencoded::parse(pair.as_bytes());
+        root_cert = decoded.next().map(|(_, path)| PathBuf::from(path.as_ref()));
+    }
+    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_root(pair)).collect();
+    let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    let mut config: tokio_postgres::Config = url
+        .parse()
+        .map_err(|_| wrong("it is not one of PostgreSQL, or has a parameter that is not known"))?;
+    if config.get_hosts().is_empty() {
         return Err(wrong("it names no host"));
     }
-    let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
-    let root_cert = pairs.iter().find(|(name, _)| name == "sslrootcert").map(|(_, path)| PathBuf::from(path));
-    if root_cert.is_some() {
-        // The client does not know this one of libpq's.
-        let rest = pairs.iter().filter(|(name, _)| name != "sslrootcert");
-        parsed.query_pairs_mut().clear().extend_pairs(rest);
-    }
-    let mut config: tokio_postgres::Config =
-        parsed.as_str().parse().map_err(|_| wrong("its parameters are not those of PostgreSQL"))?;
     if config.get_user().is_none() {
         return Err(wrong("it names no user"));
     }
@@ -138,6 +142,9 @@ mod tests {
             ("postgres://u:p@db.example.org/d?sslmode=disable", SslMode::Disable),
             ("postgres://u:p@127.0.0.1:5/d", SslMode::Disable),
             ("postgres://u:p@localhost/d?sslmode=require&sslrootcert=/ca.pem", SslMode::Require),
+            ("postgres://u:p@localhost/d?sslrootcert=%2Fca.pem", SslMode::Disable),
+            ("postgres://u:p@one.example.org:5,two.example.org:6/d?connect_timeout=3", SslMode::Prefer),
+            ("postgres://u:p@%2Frun%2Fpostgresql/d", SslMode::Disable),
         ] {
             let Ok(Target::Postgres(target)) = parsed(url) else { panic!("{url}") };
             assert_eq!(target.config.get_ssl_mode(), mode, "{url}");

@@ -63,7 +63,8 @@ pub struct StepEntry {
     pub snapshot: Option<Bytes>,
     /// How far the event is with it.
     pub status: EventStatus,
-    /// What the event says of itself; what an earlier step told stays.
+    /// What the event says of itself. Of each field the one counts that the step told which leads furthest, and of
+    /// several such the latest; what is not told, or empty, says nothing.
     pub facts: Option<EventFacts>,
     /// When the event may go; the latest of its steps counts.
     pub expires_at: Timestamp,

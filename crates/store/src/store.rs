@@ -20,8 +20,8 @@ pub trait Store:
     /// Whether the database is in reach, as far as is known, now and whenever that changes.
     fn connected(&self) -> watch::Receiver<bool>;
 
-    /// Removes what is past its time (events with their timelines, dead letters, keys of sightings), at most
-    /// so many of each in one call; gives how many went, so that who gets `limit` calls again.
+    /// Removes what is past its time (events with their timelines, dead letters, what is raw, keys of sightings),
+    /// at most so many in one call; gives how many went, so that who gets `limit` calls again.
     ///
     /// # Errors
     /// When the store is out of reach.

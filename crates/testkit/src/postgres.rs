@@ -7,6 +7,7 @@ mod find;
 mod user;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,8 @@ pub struct PostgresConfig {
     /// Sync to the disk at each commit. Without it, as by default, what was committed survives a kill of the
     /// server and not a power cut: enough for tests, and not for benchmarks.
     pub fsync: bool,
+    /// Certificate and key in PEM: the server offers TLS with them.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Further settings: `name=value`.
     pub settings: Vec<String>,
 }
@@ -87,6 +90,14 @@ impl Postgres {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "initdb failed: {}", text(&made));
+        if let Some((cert, key)) = &config.tls {
+            for (from, name) in [(cert, "server.crt"), (key, "server.key")] {
+                let to = folder.path().join("data").join(name);
+                fs::copy(from, &to).expect("a file for TLS is copied");
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("its mode is set");
+                user.give(&to);
+            }
+        }
         Self { port: ReservedPort::take(), folder, config, process: Mutex::default() }
     }
 
@@ -136,6 +147,9 @@ impl Postgres {
             .args(["-p", &self.port().to_string()])
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
             .args(["-c", if self.config.fsync { "fsync=on" } else { "fsync=off" }]);
+        if self.config.tls.is_some() {
+            command.args(["-c", "ssl=on"]);
+        }
         for setting in &self.config.settings {
             command.args(["-c", setting]);
         }

@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::DropGuard;
 
-use super::error::{store_error, unavailable};
+use super::error::{opening_error, unavailable, why};
 use crate::url::PostgresTarget;
 
 /// How long a connection may take until it can be used.
@@ -64,7 +64,7 @@ impl Connector {
     async fn try_connect(&self) -> Result<Link, StoreError> {
         let doing = || format!("reach {}", self.place());
         let connected = self.config.connect(self.tls.clone()).await;
-        let (client, connection) = connected.map_err(|error| store_error(&doing(), error))?;
+        let (client, connection) = connected.map_err(|error| opening_error(&doing(), error))?;
         let (alive, lost) = (CancellationToken::new(), Arc::clone(&self.lost));
         let ended = alive.clone();
         self.runtime.spawn("store.postgres.connection", async move {
@@ -73,14 +73,14 @@ impl Connector {
                 () = ended.cancelled() => {}
                 outcome = connection => {
                     if let Err(error) = outcome {
-                        tracing::debug!(event = "store.connection.lost", reason = %error, "a connection ended");
+                        tracing::debug!(event = "store.connection.lost", reason = why(&error), "a connection ended");
                     }
                     lost.notify_one();
                 }
             }
         });
         let link = Link { client, statements: HashMap::new(), _alive: alive.drop_guard() };
-        link.client.batch_execute(SETTINGS).await.map_err(|error| store_error(&doing(), error))?;
+        link.client.batch_execute(SETTINGS).await.map_err(|error| opening_error(&doing(), error))?;
         Ok(link)
     }
 

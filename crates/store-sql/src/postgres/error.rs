@@ -1,5 +1,7 @@
 //! PostgreSQL's errors in the words of the contract.
 
+use std::error::Error as _;
+
 use chatbus_store::{StoreError, StoreErrorKind};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
@@ -57,9 +59,24 @@ impl From<StoreError> for WorkError {
     }
 }
 
-/// `doing` completes "the store could not …". The client's errors never hold the password.
+/// What a call came to. `doing` completes "the store could not …". The client's errors never hold the password.
 pub(super) fn store_error(doing: &str, error: Error) -> StoreError {
-    StoreError::new(kind(&error), format!("the store could not {doing}: {error}")).caused_by(error)
+    let kind = match class(&error) {
+        // Data, constraints, limits of the program: what is checked before never comes to this.
+        "22" | "23" | "54" => StoreErrorKind::Refused,
+        _ => StoreErrorKind::Unavailable,
+    };
+    of_kind(kind, doing, error)
+}
+
+/// What opening came to: there is more that trying again cannot help.
+pub(super) fn opening_error(doing: &str, error: Error) -> StoreError {
+    let kind = match class(&error) {
+        // Who may log in; which databases, schemas and features there are; what may be done.
+        "28" | "3D" | "3F" | "0A" | "42" => StoreErrorKind::Misconfigured,
+        _ => StoreErrorKind::Unavailable,
+    };
+    of_kind(kind, doing, error)
 }
 
 /// Out of reach, and why.
@@ -67,14 +84,26 @@ pub(super) fn unavailable(why: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, why)
 }
 
-fn kind(error: &Error) -> StoreErrorKind {
-    let Some(code) = error.code() else { return StoreErrorKind::Unavailable };
-    match code.code().get(..2).unwrap_or_default() {
-        // Data, constraints, limits of the program: what is checked before never comes to this.
-        "22" | "23" | "54" => StoreErrorKind::Refused,
-        // Who may log in; which databases, schemas and features there are; what may be done.
-        "28" | "3D" | "3F" | "0A" => StoreErrorKind::Misconfigured,
-        "42" => StoreErrorKind::Misconfigured,
-        _ => StoreErrorKind::Unavailable,
+fn of_kind(kind: StoreErrorKind, doing: &str, error: Error) -> StoreError {
+    StoreError::new(kind, format!("the store could not {doing}: {}", why(&error))).caused_by(error)
+}
+
+/// With what is behind it, which the client's errors leave to whoever prints them. Of the server's own its
+/// message and no details: those hold values.
+pub(super) fn why(error: &Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return error.message().to_owned();
     }
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        text = format!("{text}: {error}");
+        behind = error.source();
+    }
+    text
+}
+
+/// The first two letters of the error's code; none where the server did not give it.
+fn class(error: &Error) -> &str {
+    error.code().and_then(|code| code.code().get(..2)).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Error, GenericClient};
 
 use super::connect::Connector;
-use super::error::{store_error, unavailable};
+use super::error::{opening_error, unavailable};
 use crate::schema::{self, Types};
 
 const TYPES: Types = Types {
@@ -77,5 +77,5 @@ async fn found(tx: &impl GenericClient) -> Result<i64, StoreError> {
 }
 
 fn failed(error: Error) -> StoreError {
-    store_error("bring its tables up to date", error)
+    opening_error("bring its tables up to date", error)
 }

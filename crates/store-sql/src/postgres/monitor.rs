@@ -7,6 +7,7 @@ use chatbus_runtime::Backoff;
 use tokio::time::{sleep, timeout};
 
 use super::connect::Link;
+use super::error::why;
 use super::pool::Pool;
 
 /// How often it is asked while all is well and nobody complains.
@@ -55,16 +56,14 @@ async fn ask(pool: &Pool, link: &mut Option<Link>) -> bool {
             *link = Some(pool.connector.connect().await.map_err(|error| error.to_string())?);
         }
         match link {
-            Some(link) => {
-                link.client.simple_query("SELECT 1").await.map(drop).map_err(|error| error.to_string())
-            }
+            Some(link) => link.client.simple_query("SELECT 1").await.map(drop).map_err(|error| why(&error)),
             None => Err("no connection".to_owned()),
         }
     });
     match asked.await {
         Ok(Ok(())) => true,
-        Ok(Err(why)) => {
-            tracing::debug!(event = "store.unreachable", reason = %why, "the store's server cannot be reached");
+        Ok(Err(reason)) => {
+            tracing::debug!(event = "store.unreachable", reason, "the store's server cannot be reached");
             false
         }
         Err(_) => false,
@@ -72,7 +71,10 @@ async fn ask(pool: &Pool, link: &mut Option<Link>) -> bool {
 }
 
 fn tell(pool: &Pool, healthy: bool) {
-    let changed = pool.connected.send_if_modified(|now| std::mem::replace(now, healthy) != healthy);
+    // Once it is closed it stays so: whoever closes it says that afterwards.
+    let changed = pool
+        .connected
+        .send_if_modified(|now| !pool.closing.is_cancelled() && std::mem::replace(now, healthy) != healthy);
     match (changed, healthy) {
         (true, true) => tracing::info!(event = "store.connected", "the store's server is in reach"),
         (true, false) => tracing::warn!(

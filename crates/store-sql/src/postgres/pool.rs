@@ -106,7 +106,11 @@ impl Pool {
             match known {
                 Some(link) if link.client.is_closed() => {}
                 Some(link) => return Ok(link),
-                None => return self.connector.connect().await,
+                // Whatever is wrong with the server now was not wrong when it was opened: people mend it.
+                None => {
+                    let connected = self.connector.connect().await;
+                    return connected.map_err(|error| unavailable(&error.to_string()));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chatbus_store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 
-use super::error::store_error;
+use super::error::opening_error;
 use crate::schema::{self, Types};
 
 const TYPES: Types =
@@ -50,7 +50,7 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
 /// id. `new_id` is the id of a store that is new.
 pub(super) fn open(path: &Path, new_id: &str) -> Result<(Connection, String), StoreError> {
     make(path)?;
-    let failed = |error: rusqlite::Error| store_error(&format!("open {}", path.display()), error);
+    let failed = |error: rusqlite::Error| opening_error(&format!("open {}", path.display()), error);
     let mut db = connect(path, Role::Writer).map_err(failed)?;
     // Immediate: of processes that open a new file at one moment, one makes the tables.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 use super::connection::{Role, connect};
-use super::error::store_error;
+use super::error::opening_error;
 use super::jobs::Job;
 use super::writer::Writer;
 
@@ -42,7 +42,7 @@ pub(super) fn start(path: &Path, db: Connection, connected: watch::Sender<bool>)
     let read_jobs: Jobs = Arc::new(Mutex::new(read_jobs));
     for _ in 0..READERS {
         let db =
-            connect(path, Role::Reader).map_err(|error| store_error("open its file for reading", error))?;
+            connect(path, Role::Reader).map_err(|error| opening_error("open its file for reading", error))?;
         let (jobs, ending) = (Arc::clone(&read_jobs), ending.clone());
         spawn("store-read", move || {
             read(&db, &jobs);

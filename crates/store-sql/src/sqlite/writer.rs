@@ -78,3 +78,54 @@ impl Writer {
         self.connected.send_if_modified(|now| std::mem::replace(now, connected) != connected);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chatbus_store::StoreErrorKind;
+
+    use super::super::connection::open;
+    use super::super::jobs::Call;
+    use super::*;
+
+    /// A job that writes so many bytes, done by a writer that then ends.
+    fn write(writer: &mut Writer, sizes: &[i64]) -> Vec<Option<StoreErrorKind>> {
+        let (way, jobs) = mpsc::channel(16);
+        writer.jobs = jobs;
+        let answers: Vec<_> = sizes
+            .iter()
+            .map(|&size| {
+                let (job, answer) = Call::make(move |db| {
+                    db.execute("INSERT INTO raw VALUES (random(), zeroblob(?1), '', 0, 0)", [size])?;
+                    Ok(())
+                });
+                assert!(way.try_send(job).is_ok());
+                answer
+            })
+            .collect();
+        drop(way);
+        writer.run();
+        answers
+            .into_iter()
+            .map(|answer| answer.blocking_recv().unwrap().err().map(|error| error.kind()))
+            .collect()
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_until_there_is_room_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let (db, _) = open(&path, "id").unwrap();
+        // The number of pages stands in for the disk: 4 KiB each.
+        db.pragma_update(None, "max_page_count", 300).unwrap();
+        let (connected, jobs) = (watch::Sender::new(true), mpsc::channel(1).1);
+        let mut writer = Writer { path, db, jobs, connected };
+        assert_eq!(write(&mut writer, &[500_000]), [None]);
+        let full = Some(StoreErrorKind::Unavailable);
+        assert_eq!(write(&mut writer, &[10, 1_000_000]), [full; 2], "SQLite takes back the whole group");
+        assert!(!*writer.connected.borrow());
+        assert_eq!(write(&mut writer, &[10]), [None]);
+        assert!(*writer.connected.borrow());
+        writer.db.execute("DELETE FROM raw", []).unwrap();
+        assert_eq!(write(&mut writer, &[500_000]), [None]);
+    }
+}

@@ -31,7 +31,9 @@ async fn what_was_committed_survives_a_stop_and_a_kill_on_the_same_port() {
 
 #[tokio::test]
 async fn a_frozen_server_says_nothing_until_it_is_thawed() {
-    let server = PostgresConfig { fsync: true, settings: vec!["max_connections=7".into()] }.start().await;
+    let server =
+        PostgresConfig { fsync: true, settings: vec!["max_connections=7".into()], ..Default::default() };
+    let server = server.start().await;
     assert_eq!(query(&server, "SHOW fsync"), "on");
     assert_eq!(query(&server, "SHOW max_connections"), "7");
     server.freeze();
