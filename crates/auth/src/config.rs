@@ -32,7 +32,8 @@ pub struct RoleTable {
 }
 
 /// When a user is taken for a bot that answers ours: it answered us more than `answers` times within `within`,
-/// each of its messages came no later than `follows` after one of ours in the same channel, and at least half
+/// each of its messages came no later than `follows` after one of ours in the same channel
+/// that was said right behind its own, and at least half
 /// of what we said there meanwhile was answered by it. People read before they write, and now and then say
 /// something that is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

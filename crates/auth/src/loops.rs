@@ -29,12 +29,16 @@ pub(crate) struct Loops {
     swept_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Ours {
     /// The last time.
     at: Timestamp,
     /// How often, since it is remembered.
     count: u64,
+    /// Who spoke last before that: whom it was most likely said to.
+    to: Option<String>,
+    /// Who spoke last.
+    last: Option<String>,
 }
 
 #[derive(Debug)]
@@ -63,21 +67,27 @@ impl Loops {
         if let Some(ours) = self.ours.get_mut(place) {
             // The same one again, or an older one that comes late, says nothing new.
             if at > ours.at {
-                *ours = Ours { at, count: ours.count + 1 };
+                (ours.at, ours.count) = (at, ours.count + 1);
+                ours.to.clone_from(&ours.last);
             }
         } else if self.ours.len() < MAX_PLACES || self.sweep(at) && self.ours.len() < MAX_PLACES {
-            self.ours.insert(place.to_owned(), Ours { at, count: 1 });
+            self.ours.insert(place.to_owned(), Ours { at, count: 1, to: None, last: None });
         }
     }
 
     /// A user said something in a channel; gives whether it is taken for a bot. `key` names the message.
     pub(crate) fn said_by(&mut self, place: &str, user: &str, key: &str, at: Timestamp) -> bool {
-        let Some(ours) = self.ours.get(place).copied() else { return false };
+        let Some(ours) = self.ours.get_mut(place) else { return false };
         let policy = self.policy;
+        // Where many speak, most of what follows ours was meant for somebody else. Before the first of ours
+        // that is remembered nobody knows who spoke.
+        let is_to_them = ours.to.as_deref().is_none_or(|to| to == user);
         let is_in_time = at >= ours.at && at.since(ours.at) <= policy.follows;
+        ours.last = Some(user.to_owned());
+        let ours = ours.clone();
         let id = (place.to_owned(), user.to_owned());
         let Some(speaker) = self.speakers.get_mut(&id) else {
-            if is_in_time && (self.speakers.len() < MAX_SPEAKERS || self.sweep(at)) {
+            if is_in_time && is_to_them && (self.speakers.len() < MAX_SPEAKERS || self.sweep(at)) {
                 self.remember(id, key, at, ours.count);
             }
             return false;
@@ -90,6 +100,9 @@ impl Loops {
         key.clone_into(&mut speaker.key);
         if speaker.until.is_some_and(|until| at < until) {
             return true;
+        }
+        if is_in_time && !is_to_them && speaker.until.is_none() {
+            return false;
         }
         if !is_in_time || speaker.until.is_some() {
             self.speakers.remove(&id);
@@ -205,6 +218,18 @@ mod tests {
         for n in 0..100 {
             talk.ours(n * 1_000);
             assert!(n % 3 != 0 || !talk.theirs(n * 1_000 + 500), "message {n}");
+        }
+    }
+
+    #[test]
+    fn who_follows_what_we_said_to_others_is_not_taken_for_a_bot() {
+        let mut talk = Talk::new();
+        talk.ours(0);
+        for n in 1..100 {
+            let at = |ms: i64| Timestamp::from_millis(BASE + n * 1_000 + ms);
+            assert!(!talk.loops.said_by("#a", &format!("other{n}"), &format!("o{n}"), at(0)));
+            talk.loops.said_by_us("#a", at(10));
+            assert!(!talk.loops.said_by("#a", "u", &format!("u{n}"), at(200)), "message {n}");
         }
     }
 

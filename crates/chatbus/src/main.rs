@@ -73,12 +73,19 @@ async fn run(cli: Cli, environment: &Environment) -> Outcome {
     }
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
+}
+
 fn exit_code(outcome: Outcome) -> ExitCode {
     let mut err = std::io::stderr().lock();
     // There is nowhere left to report that reporting failed.
     let code = match outcome {
         Ok(()) => 0,
         Err(Failure::Reported(code)) => code,
+        // Whoever read the output has enough of it.
+        Err(Failure::Runtime(error)) if is_broken_pipe(&error) => 0,
         Err(Failure::Runtime(error)) => {
             let _ = writeln!(err, "chatbus: {error:#}");
             1

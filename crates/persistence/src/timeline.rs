@@ -97,6 +97,8 @@ impl Timeline {
             lines: Vec::with_capacity(steps.len()),
         };
         let mut before = started_at;
+        // Of one millisecond what leads to the other stands first.
+        steps.sort_by_key(|step| (step.at, words::turn(&step.name)));
         for step in steps {
             let detail: Value = serde_json::from_slice(&step.detail).unwrap_or(Value::Null);
             timeline.learn(&step.name, &detail);

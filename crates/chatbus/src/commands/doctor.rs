@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chatbus_connector::{BuildContext, ConnectionState, Connector, Emit, Emitted, Inbound};
 use chatbus_event::{InstanceId, Topic};
+use chatbus_event_router::{PolicyBook, RuleBook, RuleBookConfig};
+use chatbus_routing::DefaultRules;
 use chatbus_runtime::settings::{Problem, Values};
 use chatbus_runtime::{CancellationToken, Runtime};
 use serde::Serialize;
@@ -66,6 +68,8 @@ async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding
         findings.push(bus(values, core, &identity.id, runtime).await);
     }
     findings.extend(problems.iter().map(Finding::problem));
+    findings.push(store(core, runtime).await);
+    findings.extend(rules(core, runtime).await);
     findings.extend(platforms(values, core, &identity.id, runtime).await);
     findings
 }
@@ -95,6 +99,51 @@ async fn bus(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -
     }
     let why = reason.map_or_else(|| "no connection".to_owned(), |reason| reason.to_string());
     Finding::bad(name, why, "check NATS_URL and that the server runs with JetStream (nats-server -js)")
+}
+
+async fn store(core: &Core, runtime: &Runtime) -> Finding {
+    let url = &core.services.store_url;
+    // Behind the scheme may stand a password.
+    let name = format!("store {}", url.split_once(':').map_or("", |(scheme, _)| scheme));
+    match registry::open_store(url, &core.data_dir, runtime).await {
+        Ok(store) => {
+            let message = format!("in reach, id {}", store.id());
+            store.close().await;
+            Finding::good(name, message)
+        }
+        Err(error) => Finding::bad(name, error.to_string(), "check STORE_URL and that the database runs"),
+    }
+}
+
+/// Rules and policy as they would be read now.
+async fn rules(core: &Core, runtime: &Runtime) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let now = runtime.clock.now();
+    if let Some(path) = &core.services.rules {
+        let book = RuleBook::new(RuleBookConfig {
+            path: Some(path.clone()),
+            documents: None,
+            defaults: DefaultRules::default(),
+            known_topics: Vec::new(),
+        });
+        book.refresh(now).await;
+        let status = book.status();
+        let problems: Vec<String> =
+            status.sources.iter().flat_map(|source| source.problems.iter().cloned()).collect();
+        findings.push(match problems.is_empty() {
+            true => Finding::good("rules", format!("{} in force", status.rules)),
+            false => Finding::bad("rules", problems.join("; "), "see `chatbus rules check`"),
+        });
+    }
+    if let Some(path) = &core.services.policy {
+        findings.push(match PolicyBook::open(path.clone(), now).await {
+            Ok(_) => Finding::good("policy", "well"),
+            Err(problems) => {
+                Finding::bad("policy", problems.join("; "), "mend the file that POLICY_PATH names")
+            }
+        });
+    }
+    findings
 }
 
 async fn platforms(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Vec<Finding> {

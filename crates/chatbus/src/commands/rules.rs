@@ -38,7 +38,10 @@ fn named(
     settings: SettingFlags,
     environment: &Environment,
 ) -> Result<(Vec<PathBuf>, Core), Failure> {
-    let (_, core) = load(settings, environment)?;
+    let (values, mut core) = load(settings, environment)?;
+    // As the process takes it: the name that was given, else the account's.
+    let login = || values.text("TWITCH_BOT_USERNAME").map(str::to_owned);
+    core.services.bot_name = core.services.bot_name.take().or_else(login);
     let paths = if paths.is_empty() { core.services.rules.clone().into_iter().collect() } else { paths };
     if paths.is_empty() {
         return Err(Problem::new("RULES_PATH", "name a file or a folder of rules, or set this").into());
@@ -58,7 +61,7 @@ async fn check_all(paths: &[PathBuf]) -> Outcome {
                 writeln!(out, "{name}: {} rule(s), all well: {}", file.rules.len(), file.rules.join(", "))?;
             }
             for problem in &file.problems {
-                writeln!(out, "{name}: {}", terminal::safe(problem))?;
+                writeln!(out, "{}", terminal::safe_lines(problem))?;
             }
             problems += file.problems.len();
         }
@@ -82,10 +85,14 @@ async fn try_event(paths: &[PathBuf], core: &Core, event: &PathBuf, as_json: boo
         };
         let book = RuleBook::new(config);
         book.refresh(SystemClock.now()).await;
-        for source in book.status().sources.iter().filter(|source| !source.problems.is_empty()) {
-            for problem in &source.problems {
-                writeln!(std::io::stderr().lock(), "{}: {}", source.name, terminal::safe(problem))?;
-            }
+        let problems: Vec<String> =
+            book.status().sources.into_iter().flat_map(|source| source.problems).collect();
+        for problem in &problems {
+            writeln!(std::io::stderr().lock(), "{}", terminal::safe_lines(problem))?;
+        }
+        // What would be tested is not what is written there.
+        if !problems.is_empty() {
+            return Err(Failure::Reported(2));
         }
         sets.push(book.rules().borrow().clone());
     }

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: SandboxArgs, environment: &Environment) -> Outcome
         Sandbox::start(config, supervisor.runtime()).await.map_err(|error| Failure::Runtime(error.into()))?;
     let addresses = json!({
         "control": sandbox.control_url(), "irc": sandbox.twitch().irc_url(), "ircWs": sandbox.twitch().ws_url(),
-        "playground": sandbox.playground().url(),
+        "playground": sandbox.playground().url(), "model": sandbox.model().base_url(),
     });
     writeln!(std::io::stdout().lock(), "{addresses}")?;
     let _signal = signals::stop().await;

@@ -5,10 +5,6 @@ use std::time::Duration;
 
 use chatbus_runtime::settings::{Kind, SettingSpec, Values};
 
-/// Bots that nobody answers: they answer each other, and for ever.
-pub(super) const KNOWN_BOTS: &str = "nightbot streamelements moobot fossabot streamlabs wizebot sery_bot \
-     soundalerts kofistreambot commanderroot streamlootsbot botrixoficial own3d stay_hydrated_bot pokemoncommunitygame";
-
 pub(super) const SPECS: &[SettingSpec] = &[
     SettingSpec::new(
         "STORE_URL",
@@ -103,7 +99,7 @@ impl Services {
         let ignored = if values.is_set("IGNORE_USERS") {
             values.list("IGNORE_USERS")
         } else {
-            KNOWN_BOTS.split_whitespace().map(str::to_owned).collect()
+            chatbus_auth::AuthConfig::default_ignored().into_iter().collect()
         };
         let (api_key, base_url) = (text("OPENAI_API_KEY"), text("OPENAI_BASE_URL"));
         let is_on = api_key.is_some() || base_url.is_some();

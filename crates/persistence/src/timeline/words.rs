@@ -2,6 +2,13 @@
 
 use serde_json::Value;
 
+/// In which order steps of one moment stand.
+pub(super) fn turn(name: &str) -> usize {
+    const ORDER: [&str; 7] =
+        ["received", "replayed", "enriched", "routed", "answered", "outcome", "dead_letter"];
+    ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len())
+}
+
 /// One line about a step.
 pub(super) fn what(name: &str, detail: &Value) -> String {
     let text = |key: &str| detail[key].as_str().unwrap_or("-");

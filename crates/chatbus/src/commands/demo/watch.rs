@@ -120,5 +120,9 @@ fn line_of(record: &Record) -> String {
         }
         _ => format!("     {}", record.topic),
     };
-    format!("{time}  {short}  {what}")
+    // Where an event begins its id stands whole, for `events show`.
+    match record.topic.family() {
+        Family::Ingress => format!("{time}  {short}  {what}  [{}]", attribute(names::CORRELATION_ID)),
+        _ => format!("{time}  {short}  {what}"),
+    }
 }

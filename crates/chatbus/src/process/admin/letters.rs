@@ -96,14 +96,24 @@ pub(super) async fn carry_out(admin: &Admin, order: LetterOrder) -> Result<Value
         }
         LetterOrder::Replay(asked) => super::super::services::replay(admin, &*store, asked).await,
         LetterOrder::Discard(asked) => {
-            let (mut filter, _) = read_letters(admin, &asked)?;
-            let mut discarded = Vec::new();
+            let (mut filter, page) = read_letters(admin, &asked)?;
+            if filter == DeadLetterFilter::default() {
+                return Err(Refused::bad_request(
+                    &"say which: ids, or at least one of reason, platform, correlationId, since, until and state",
+                ));
+            }
+            let most = page.limit.min(MOST);
+            let mut discarded: Vec<String> = Vec::new();
             for state in [LetterState::Open, LetterState::Replaying] {
                 if asked.state.is_some() && filter.state != Some(state) {
                     continue;
                 }
                 filter.state = Some(state);
-                for letter in store.letters(&filter, &Page { limit: MOST, offset: 0 }).await? {
+                let left = Page { limit: most.saturating_sub(discarded.len()), offset: page.offset };
+                if left.limit == 0 {
+                    break;
+                }
+                for letter in store.letters(&filter, &left).await? {
                     if store.settle_letter(&letter.id, LetterState::Discarded).await? {
                         discarded.push(letter.id);
                     }
