@@ -51,18 +51,19 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.on(|ways| &ways.writes, work).await
+        self.on(|ways| &ways.writes, false, work).await
     }
 
     async fn on<T: Send + 'static>(
         &self,
         way: fn(&Ways) -> &mpsc::Sender<Box<dyn Job>>,
+        is_bulk: bool,
         work: impl FnOnce(&Connection) -> Result<T, WorkError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let queue =
             self.ways.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|ways| way(ways).clone());
         let queue = queue.ok_or_else(|| unavailable("the store is closed"))?;
-        let (job, answer) = Call::make(work);
+        let (job, answer) = Call::make(work, is_bulk);
         match timeout(LIMIT, queue.send(job)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(unavailable("the store has ended")),
@@ -88,7 +89,7 @@ impl Database for Sqlite {
             let tx = db.unchecked_transaction()?;
             work::statements(&tx, &statements)
         };
-        self.on(|ways| &ways.reads, read).await
+        self.on(|ways| &ways.reads, false, read).await
     }
 
     async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
@@ -96,7 +97,7 @@ impl Database for Sqlite {
     }
 
     async fn record(&self, batch: Batch) -> Result<(), StoreError> {
-        self.on_writer(move |db| work::record(db, batch)).await
+        self.on(|ways| &ways.writes, true, move |db| work::record(db, batch)).await
     }
 
     async fn rewrite(&self, work: Work) -> Result<Done, StoreError> {
@@ -104,7 +105,7 @@ impl Database for Sqlite {
     }
 
     async fn sweep_events(&self, now: Timestamp, limit: i64) -> Result<usize, StoreError> {
-        self.on_writer(move |db| work::sweep_events(db, now, limit)).await
+        self.on(|ways| &ways.writes, true, move |db| work::sweep_events(db, now, limit)).await
     }
 
     fn connected(&self) -> watch::Receiver<bool> {

@@ -11,6 +11,9 @@ pub(super) trait Job: Send {
     /// Does the work. What fails is the answer; it is not given yet.
     fn run(&mut self, db: &Connection);
 
+    /// Whether it is much, and nobody goes on only when it is done.
+    fn is_bulk(&self) -> bool;
+
     /// Whether the work failed, so that what it wrote is to be taken back.
     fn has_failed(&self) -> bool;
 
@@ -20,6 +23,7 @@ pub(super) trait Job: Send {
 
 /// A job of any kind.
 pub(super) struct Call<T, W> {
+    is_bulk: bool,
     work: Option<W>,
     answer: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -33,9 +37,9 @@ where
     T: Send + 'static,
 {
     /// A job, and where its answer comes.
-    pub(super) fn make(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
+    pub(super) fn make(work: W, is_bulk: bool) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Self { work: Some(work), answer: None, reply }), answer)
+        (Box::new(Self { is_bulk, work: Some(work), answer: None, reply }), answer)
     }
 }
 
@@ -48,6 +52,10 @@ where
         if let Some(work) = self.work.take() {
             self.answer = Some(work(db).map_err(WorkError::into_store));
         }
+    }
+
+    fn is_bulk(&self) -> bool {
+        self.is_bulk
     }
 
     fn has_failed(&self) -> bool {

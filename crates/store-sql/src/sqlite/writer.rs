@@ -28,14 +28,23 @@ pub(super) struct Writer {
 impl Writer {
     /// Works until nobody can ask any more and nothing waits.
     pub(super) fn run(&mut self) {
-        let mut group = Vec::with_capacity(GROUP);
-        while let Some(first) = self.jobs.blocking_recv() {
-            group.push(first);
-            while group.len() < GROUP
+        let mut small: Vec<Box<dyn Job>> = Vec::new();
+        let mut bulk: Vec<Box<dyn Job>> = Vec::new();
+        let mut was_small = false;
+        loop {
+            if small.is_empty() && bulk.is_empty() {
+                let Some(first) = self.jobs.blocking_recv() else { return };
+                if first.is_bulk() { &mut bulk } else { &mut small }.push(first);
+            }
+            while small.len() + bulk.len() < GROUP
                 && let Ok(next) = self.jobs.try_recv()
             {
-                group.push(next);
+                if next.is_bulk() { &mut bulk } else { &mut small }.push(next);
             }
+            // Whoever goes on only when it is done does not wait for all that is merely kept; both in turn, so
+            // that neither waits for ever.
+            was_small = !small.is_empty() && (bulk.is_empty() || !was_small);
+            let mut group = std::mem::take(if was_small { &mut small } else { &mut bulk });
             let committed = self.commit(&mut group).map_err(|error| self.recover(&error));
             self.tell(committed.is_ok());
             let outcome = committed.as_ref().copied().map_err(String::as_str);
@@ -94,10 +103,13 @@ mod tests {
         let answers: Vec<_> = sizes
             .iter()
             .map(|&size| {
-                let (job, answer) = Call::make(move |db| {
-                    db.execute("INSERT INTO raw VALUES (random(), zeroblob(?1), '', 0, 0)", [size])?;
-                    Ok(())
-                });
+                let (job, answer) = Call::make(
+                    move |db: &Connection| {
+                        db.execute("INSERT INTO raw VALUES (random(), zeroblob(?1), '', 0, 0)", [size])?;
+                        Ok(())
+                    },
+                    false,
+                );
                 assert!(way.try_send(job).is_ok());
                 answer
             })
