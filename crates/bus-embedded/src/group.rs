@@ -32,10 +32,10 @@ mod vanishing;
 pub(crate) use settling::{Change, Retried, Row};
 
 /// Bounds of what is ready in memory for one group; the rest waits in the database.
-const READY_ITEMS: usize = 1024;
-const READY_BYTES: usize = 2 * 1024 * 1024;
+const READY_ITEMS: usize = 512;
+const READY_BYTES: usize = 1024 * 1024;
 /// How many messages are read back at a time.
-pub(crate) const BATCH: usize = 512;
+pub(crate) const BATCH: usize = 256;
 /// How many unsettled messages a group may have before it gets no new ones: those that wait for
 /// their retry are no member's, so no member's bound holds them.
 const MAX_UNSETTLED: usize = 65_536;

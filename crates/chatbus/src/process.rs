@@ -103,7 +103,10 @@ impl Process {
         let (Opened { bus, state }, driver) = open_bus(values, core, &identity.id, &runtime).await?;
         let identity = contend::settle(&state, &roles.delivering, identity, &runtime).await?;
         let store = Storing::open(core, &runtime).await?;
-        store.agree(&state, values, &runtime).await?;
+        // Who only delivers keeps nothing that others go by.
+        if !roles.services.is_empty() {
+            store.agree(&state, values, &runtime).await?;
+        }
         logging::set_instance(identity.id.as_str());
         for role in &roles.delivering {
             tracing::info!(

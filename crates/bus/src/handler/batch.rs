@@ -38,7 +38,7 @@ type Answer = Result<Vec<Outgoing>, HandlerError>;
 
 impl BatchLoop {
     /// How many messages are handled together at most.
-    pub const MAX_BATCH: usize = 512;
+    pub const MAX_BATCH: usize = 256;
 
     /// A loop; [`Self::run`] is the task. The policy's `concurrency` does not count here.
     pub fn new(

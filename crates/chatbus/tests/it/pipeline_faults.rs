@@ -87,32 +87,44 @@ impl World {
         }
     }
 
+    /// Everything that was read, and what the store has of it: once all of it ended with a whole timeline, and
+    /// nothing more came meanwhile. What we say ourselves is read too, so it goes on for a while.
+    async fn settled(&self) -> (Vec<Value>, BTreeMap<String, Value>) {
+        eventually("every event ended", LONG, async || {
+            let ingress = nats_records(&self.nats.url(), "chatbus-ingress").await;
+            let events = self.events().await;
+            let is_over = |id: &String| {
+                matches!(events.get(id).and_then(|row| row["status"].as_str()), Some("FINALIZED" | "ERROR"))
+            };
+            let ids = ids_of(&ingress);
+            if let Some(open) = ids.iter().find(|id| !is_over(id)) {
+                let known = events.get(open).map(ToString::to_string);
+                return Err(format!("of {} events {open} has not ended: {known:?}", ids.len()));
+            }
+            // A few timelines, since each is a request.
+            for id in ids.iter().step_by((ids.len() / 50).max(1)) {
+                let (_, page) =
+                    self.running[3].get(&format!("/api/v1/events/{id}")).await.ok_or("no answer")?;
+                let steps = page["timeline"].as_array().ok_or("no timeline")?;
+                let names: BTreeSet<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
+                if let Some(missing) =
+                    ["received", "enriched", "outcome"].iter().find(|n| !names.contains(*n))
+                {
+                    return Err(format!("{id} has no {missing}: {names:?}"));
+                }
+            }
+            let again = nats_records(&self.nats.url(), "chatbus-ingress").await;
+            if again.len() == ingress.len() { Ok((ingress, events)) } else { Err("more came".to_owned()) }
+        })
+        .await
+    }
+
     /// Checks that all that is on the bus ended, once each, and was counted once.
     async fn all_is_well(&self) {
-        let ingress = nats_records(&self.nats.url(), "chatbus-ingress").await;
+        let (ingress, events) = self.settled().await;
         let chats: Vec<&Value> =
             ingress.iter().filter(|record| record["event"]["type"] == "chat.message.v1").collect();
-        let ids: BTreeSet<String> = ingress
-            .iter()
-            .map(|record| record["event"]["correlationId"].as_str().unwrap().to_owned())
-            .collect();
-        let events = eventually("every event ended", LONG, async || {
-            let events = self.events().await;
-            let open: Vec<&String> = ids
-                .iter()
-                .filter(|id| {
-                    let status = events.get(*id).and_then(|row| row["status"].as_str());
-                    !matches!(status, Some("FINALIZED" | "ERROR"))
-                })
-                .collect();
-            if open.is_empty() {
-                Ok(events)
-            } else {
-                let first = events.get(open[0]).map(ToString::to_string);
-                Err(format!("{} of {} are open, such as {} {first:?}", open.len(), ids.len(), open[0]))
-            }
-        })
-        .await;
+        let ids = ids_of(&ingress);
         let outcomes = nats_records(&self.nats.url(), "chatbus-finalizer").await;
         let mut deliveries = BTreeMap::<String, Vec<Value>>::new();
         for outcome in &outcomes {
@@ -129,15 +141,6 @@ impl World {
         for id in &ids {
             let is_error = events[id]["status"] == "ERROR";
             assert_eq!(is_error, failed.contains(id.as_str()), "{id}: {}", events[id]);
-        }
-        // Timelines are whole: a few of them, since each is a request.
-        for id in ids.iter().step_by((ids.len() / 50).max(1)) {
-            let (_, page) = self.running[3].get(&format!("/api/v1/events/{id}")).await.unwrap();
-            let steps = page["timeline"].as_array().unwrap();
-            let names: BTreeSet<&str> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
-            for name in ["received", "enriched", "outcome"] {
-                assert!(names.contains(name), "{id} has no {name}: {names:?}");
-            }
         }
         let (_, users) = self.running[3].get("/api/v1/users?limit=1000").await.unwrap();
         let counted: u64 =
@@ -163,6 +166,11 @@ impl World {
         });
         futures::future::join_all(floods).await;
     }
+}
+
+fn ids_of(ingress: &[Value]) -> BTreeSet<String> {
+    let id = |record: &Value| record["event"]["correlationId"].as_str().unwrap().to_owned();
+    ingress.iter().map(id).collect()
 }
 
 #[tokio::test]
@@ -212,4 +220,18 @@ async fn a_database_that_is_away_loses_nothing_and_readiness_names_it() {
     };
     join!(outage, world.chat(lines, rate));
     world.all_is_well().await;
+}
+
+#[tokio::test]
+async fn a_second_store_on_one_bus_is_refused_and_the_setting_is_named() {
+    let nats = NatsServer::start().await;
+    let one = Chatbus::new().role("persistence").on_nats(&nats.url()).with("EGRESS_INSTANCE_ID", "one");
+    let _running = one.ready().await;
+    let other = Chatbus::new().on_nats(&nats.url()).with("EGRESS_INSTANCE_ID", "two");
+    let refused = eventually("the other store is seen", SHORT, async || {
+        let done = other.run(&["serve", "persistence"]).await;
+        if done.code == Some(2) { Ok(done) } else { Err(format!("{:?}: {}", done.code, done.err)) }
+    })
+    .await;
+    assert!(refused.err.contains("STORE_URL"), "{}", refused.err);
 }
