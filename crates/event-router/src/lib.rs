@@ -3,7 +3,7 @@
 //! A [`Router`] is a handler: its input is acknowledged after what it publishes is, and the same input gives the
 //! same bytes again. A [`RuleBook`] keeps the rules that it asks: those of files and of the store, and the
 //! default ones, read again when they change; what is broken leaves in force what was there before. A
-//! [`PolicyBook`] does the same for what may be said. [`check`] and [`test`] are for people who write rules.
+//! [`PolicyBook`] does the same for what may be said. [`check`] and [`test()`] are for people who write rules.
 
 mod book;
 mod files;
