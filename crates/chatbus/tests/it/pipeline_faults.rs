@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatbus_testkit::{NatsServer, Postgres};
 use futures::join;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{
     Chatbus, LONG, Moments, Running, SHORT, SandboxProcess, eventually, nats_records, scale,
@@ -90,7 +90,7 @@ impl World {
     /// Everything that was read, and what the store has of it: once all of it ended with a whole timeline, and
     /// nothing more came meanwhile. What we say ourselves is read too, so it goes on for a while.
     async fn settled(&self) -> (Vec<Value>, BTreeMap<String, Value>) {
-        eventually("every event ended", LONG, async || {
+        eventually("every event ended", scale(LONG, 6 * LONG), async || {
             let ingress = nats_records(&self.nats.url(), "chatbus-ingress").await;
             let events = self.events().await;
             let is_over = |id: &String| {
@@ -157,12 +157,20 @@ impl World {
         );
     }
 
-    /// Viewers say so many lines at this rate, all channels in turn.
+    /// Viewers say so many lines at this rate, in all channels; they wait while nobody is there to hear them.
     async fn chat(&self, lines: u64, rate: u64) {
-        let each = lines / CHANNELS as u64;
+        let (each, rate) = (lines / CHANNELS as u64, (rate / CHANNELS as u64).max(1));
         let floods = (0..CHANNELS).map(|n| {
             let channel = format!("room{n}");
-            async move { self.sandbox.flood(&channel, each, (rate / CHANNELS as u64).max(1)).await }
+            async move {
+                let mut left = each;
+                while left > 0 {
+                    self.sandbox.joined(&channel, 1).await;
+                    let asked = json!({ "channel": channel, "count": left, "rate": rate });
+                    let report = self.sandbox.post("flood", asked).await;
+                    left = left.saturating_sub(report["sent"].as_u64().unwrap());
+                }
+            }
         });
         futures::future::join_all(floods).await;
     }
