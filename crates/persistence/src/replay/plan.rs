@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chatbus_bus::Message;
 use chatbus_event::json::Raw;
 use chatbus_event::{
-    Attributes, Event, Family, MAX_EVENT_BYTES, MessageId, Timestamp, Topic, names, sha256_hex,
+    Attributes, Event, Family, MAX_EVENT_BYTES, MessageId, Timestamp, Topic, egress_text, names, sha256_hex,
 };
 use chatbus_store::StoredLetter;
 use serde::Serialize;
@@ -126,10 +126,15 @@ impl fmt::Display for Refusal {
 }
 
 /// Where the original stood, else where the event itself says that its answer goes. A text from outside is
-/// followed to egress topics only.
+/// followed to egress topics only. What a step failed to answer goes through the rules again: on an egress topic
+/// there would still be nothing to say.
 fn home(letter: &StoredLetter, event: &Event) -> Topic {
     let stood = letter.topic.as_deref().and_then(|topic| Topic::parse(topic).ok());
     stood.unwrap_or_else(|| {
+        let has_failed = event.routing_slip().iter().any(|step| step.status == "ERROR");
+        if has_failed && egress_text(event).is_none() {
+            return Topic::enriched();
+        }
         let named = event.egress().destination.and_then(|named| Topic::parse(&named).ok());
         named.filter(|topic| topic.family().is_egress()).unwrap_or_else(Topic::egress)
     })

@@ -145,6 +145,20 @@ async fn each_goes_where_it_is_sent_the_oldest_first() {
 }
 
 #[tokio::test]
+async fn what_a_step_failed_to_answer_goes_through_the_rules_again() {
+    let r = Replays::new();
+    let slip = json!([{"id": "llm-bot", "status": "ERROR", "nextTopic": "internal.llmbot.v1"}]);
+    r.letter("failed", 1, &with(chat("c1"), json!({"routingSlip": slip}))).await;
+    let said = json!({"routingSlip": slip, "candidates": [{"text": "another's answer"}]});
+    r.letter("answered", 2, &with(chat("c2"), said)).await;
+    let report = r.replay(&ReplayOptions::default()).await;
+    let topics: Vec<&str> = report.replayed.iter().map(|(_, topic)| topic.as_str()).collect();
+    assert_eq!(topics.len(), 2, "{report:?}");
+    assert_eq!(topics[0], "internal.user.enriched.v1");
+    assert_ne!(topics[1], "internal.user.enriched.v1", "what was to be said was not said");
+}
+
+#[tokio::test]
 async fn what_cannot_be_replayed_is_refused_with_a_reason_and_stays_open() {
     let r = Replays::new();
     let thrice = r.letter("d-1", 0, &with(chat("a"), json!({"metadata": {"replay": {"count": 3}}}))).await;
