@@ -59,6 +59,7 @@
 //! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
 //! to 64 MiB.
 
+mod accept;
 mod config;
 mod control;
 pub mod model;

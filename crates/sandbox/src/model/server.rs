@@ -24,14 +24,13 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{answer_to, pieces, whole};
 use super::{InHand, Model, ModelFault, Question, Shared, World};
+use crate::accept::accept_each;
 use crate::config::SandboxConfig;
 
 /// A longer question is refused.
 const MAX_BODY: usize = 1024 * 1024;
 /// Its name, whatever name it is asked by.
 const NAME: &str = "sandbox";
-/// After a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Of an unnamed piece of a body.
 const WHOLE_PIECE: usize = 64 * 1024;
 
@@ -93,28 +92,18 @@ async fn accept(
         .route("/v1/chat/completions", post(complete))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::clone(&shared));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+    let ending = stop.clone();
+    accept_each("model", listener, stop, move |stream, _| {
+        // One too many is closed at once.
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
+        let serving = serve_one(stream, router.clone(), ending.clone());
+        let serving = async move {
+            serving.await;
+            drop(place);
         };
-        match accepted {
-            Ok((stream, _)) => {
-                // One too many is closed at once.
-                let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-                let serving = serve_one(stream, router.clone(), stop.clone());
-                let serving = async move {
-                    serving.await;
-                    drop(place);
-                };
-                shared.runtime.spawn("sandbox.model.connection", tasks.track_future(serving));
-            }
-            Err(error) => {
-                tracing::warn!(event = "sandbox.model.accept_failed", %error, "a client could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+        shared.runtime.spawn("sandbox.model.connection", tasks.track_future(serving));
+    })
+    .await;
 }
 
 async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {

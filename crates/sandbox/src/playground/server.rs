@@ -23,10 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use super::world::{Answer, Post, World};
 use super::{Playground, Shared};
+use crate::accept::accept_each;
 use crate::config::SandboxConfig;
 
-/// A failed accept (out of file descriptors) is tried again after this.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Room for the longest text there can be, every character of it escaped.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 const MAX_KEY: usize = 256;
@@ -77,29 +76,19 @@ async fn accept(
         .route("/v1/channels/{channel}/messages", post(say))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::clone(&shared));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+    let ending = stop.clone();
+    accept_each("playground", listener, stop, move |stream, _| {
+        // One too many is closed at once.
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
+        let drops = shared.drops.subscribe();
+        let serving = serve_one(stream, router.clone(), drops, ending.clone());
+        let serving = async move {
+            serving.await;
+            drop(place);
         };
-        match accepted {
-            Ok((stream, _)) => {
-                // One too many is closed at once.
-                let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-                let drops = shared.drops.subscribe();
-                let serving = serve_one(stream, router.clone(), drops, stop.clone());
-                let serving = async move {
-                    serving.await;
-                    drop(place);
-                };
-                shared.runtime.spawn("sandbox.playground.connection", tasks.track_future(serving));
-            }
-            Err(error) => {
-                tracing::warn!(event = "sandbox.playground.accept_failed", %error, "a client could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+        shared.runtime.spawn("sandbox.playground.connection", tasks.track_future(serving));
+    })
+    .await;
 }
 
 async fn serve_one(

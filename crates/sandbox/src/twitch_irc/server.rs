@@ -12,10 +12,8 @@ use super::client::Transport;
 use super::connection::serve_tcp;
 use super::world::World;
 use super::{Shared, TwitchIrc, websocket};
+use crate::accept::accept_each;
 use crate::config::SandboxConfig;
-
-/// A failed accept (out of file descriptors) is tried again after this.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
@@ -79,23 +77,13 @@ fn spawn(shared: &Arc<Shared>, name: &'static str, task: impl Future<Output = ()
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let now = shared.moment();
-                let line = shared.lock().arrive(peer, Transport::Tcp, now);
-                let Some(line) = line else { continue };
-                tracing::debug!(event = "sandbox.twitch.connected", connection = line.id, "a client came");
-                spawn(&shared, "sandbox.twitch.connection", serve_tcp(Arc::clone(&shared), stream, line));
-            }
-            Err(error) => {
-                tracing::warn!(event = "sandbox.twitch.accept_failed", %error, "a client could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let stop = shared.stop.clone();
+    accept_each("twitch", listener, stop, move |stream, peer| {
+        let now = shared.moment();
+        let line = shared.lock().arrive(peer, Transport::Tcp, now);
+        let Some(line) = line else { return };
+        tracing::debug!(event = "sandbox.twitch.connected", connection = line.id, "a client came");
+        spawn(&shared, "sandbox.twitch.connection", serve_tcp(Arc::clone(&shared), stream, line));
+    })
+    .await;
 }
