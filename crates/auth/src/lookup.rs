@@ -94,28 +94,29 @@ impl Auth {
     }
 
     /// Writes sightings; one that can never be written does not keep the others from it, and is `None`.
-    async fn sight(&self, sightings: Vec<Sighting>) -> Result<Vec<Option<Seen>>, Unsighted> {
-        let mut left: Vec<(usize, Sighting)> = sightings.into_iter().enumerate().collect();
-        let mut seen: Vec<Option<Seen>> = left.iter().map(|_| None).collect();
-        while !left.is_empty() {
-            let wanted: Vec<Sighting> = left.iter().map(|(_, sighting)| sighting.clone()).collect();
-            let answer = until_available(&self.runtime, NAME, || self.users.sight(&wanted)).await;
+    async fn sight(&self, mut sightings: Vec<Sighting>) -> Result<Vec<Option<Seen>>, Unsighted> {
+        let mut seen: Vec<Option<Seen>> = sightings.iter().map(|_| None).collect();
+        let mut places: Vec<usize> = (0..sightings.len()).collect();
+        while !sightings.is_empty() {
+            let answer = until_available(&self.runtime, NAME, || self.users.sight(&sightings)).await;
             match answer {
                 None => return Err(Unsighted::Stopped),
                 Some(Ok(found)) => {
-                    for ((at, _), found) in left.drain(..).zip(found) {
+                    for (at, found) in places.into_iter().zip(found) {
                         if let Some(place) = seen.get_mut(at) {
                             *place = Some(found);
                         }
                     }
+                    return Ok(seen);
                 }
                 Some(Err(error)) => {
-                    let alone = (left.len() == 1).then_some(0);
-                    let place = error.record().or(alone).filter(|place| *place < left.len());
-                    let (StoreErrorKind::Refused, Some(place)) = (error.kind(), place) else {
+                    let alone = (sightings.len() == 1).then_some(0);
+                    let at = error.record().or(alone).filter(|at| *at < sightings.len());
+                    let (StoreErrorKind::Refused, Some(at)) = (error.kind(), at) else {
                         return Err(Unsighted::Failed(error));
                     };
-                    let (_, refused) = left.remove(place);
+                    places.remove(at);
+                    let refused = sightings.remove(at);
                     count(&self.counters.refused);
                     tracing::warn!(event = "auth.sighting.refused", component = NAME, eventId = refused.key, reason = %error);
                 }

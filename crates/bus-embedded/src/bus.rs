@@ -13,12 +13,12 @@ use chatbus_bus::{
 };
 use chatbus_event::{Family, Timestamp, Topic};
 use chatbus_runtime::Runtime;
+use chatbus_sqlite::{Checkpoints, Readers};
 use chatbus_state::State;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{oneshot, watch};
 
-use crate::checkpoint::Checkpoints;
 use crate::consumer::EmbeddedConsumer;
 use crate::error::closed;
 use crate::group::Group;
@@ -88,7 +88,7 @@ impl EmbeddedBus {
             move |source| OpenError::Database { path, source }
         };
         let mut db = schema::open(&path, max_pages)?;
-        let checkpoints = Arc::new(Checkpoints::default());
+        let checkpoints = Arc::new(Checkpoints::new(Readers::Brief));
         checkpoints.watch(&mut db).map_err(database(&path))?;
         let mut topics = Topics::load(&db, &prefix).map_err(database(&path))?;
         let groups = load::groups(&db, &mut topics, &runtime).map_err(database(&path))?;

@@ -39,7 +39,6 @@
 //! so until a commit succeeds.
 
 mod bus;
-mod checkpoint;
 mod codec;
 mod commit;
 mod config;
@@ -65,8 +64,8 @@ mod topics;
 mod writer;
 
 pub use bus::EmbeddedBus;
+pub use chatbus_sqlite::PAGE_BYTES;
 pub use config::EmbeddedConfig;
 pub use error::OpenError;
 pub use factory::Factory;
 pub use lock::DataLock;
-pub use schema::PAGE_BYTES;

@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatbus_event::Family;
+use chatbus_sqlite::PAGE_BYTES;
 use rusqlite::Connection;
 
 use crate::{OpenError, family};
-
-/// The size of a database page. Small pages keep a commit of few messages small; a message over
-/// a page goes on in overflow pages.
-pub const PAGE_BYTES: u32 = 4096;
 
 /// One entry a version: `MIGRATIONS[n]` leads from version `n` to `n + 1`.
 const MIGRATIONS: [fn() -> String; 1] = [version_1];

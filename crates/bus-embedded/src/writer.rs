@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use chatbus_bus::{BusError, BusErrorKind, Group as GroupName, Record, Stored, Subscription};
 use chatbus_event::{Timestamp, Topic};
+use chatbus_sqlite::Checkpoints;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::checkpoint::Checkpoints;
 use crate::commit::{Answer, Done, Now, Work};
 use crate::dedupe::Window;
 use crate::error::{bus_error, closed, is_full};

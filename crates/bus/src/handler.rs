@@ -8,6 +8,8 @@ mod publish;
 mod run;
 mod settle;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatbus_event::{Attributes, Topic};
@@ -49,6 +51,12 @@ pub trait BatchHandler: Send + Sync {
     /// without waiting for the bus's word.
     fn is_recorded(&self) -> bool {
         false
+    }
+
+    /// How long a message waits for others, so that they are handled together. For whoever merely keeps what
+    /// it reads: fewer and larger transactions are worth more to it than a few milliseconds.
+    fn gathers(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -34,6 +34,15 @@ pub trait Entropy: Send + Sync + fmt::Debug {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    /// A UUID that begins with a moment (version 7, RFC 9562 section 5.7): what is indexed by such ids is
+    /// appended where random ones are spread over the whole index.
+    fn uuid_at(&self, at: Timestamp) -> Uuid {
+        let mut random = [0; 10];
+        self.fill(&mut random);
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
     /// A number in `0.0..1.0`.
     fn unit(&self) -> f64 {
         // 53 bits are what an f64 holds exactly.

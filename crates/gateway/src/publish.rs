@@ -49,18 +49,18 @@ impl Maker {
     /// twice by one user it gives the same ids, and the bus drops the second within its window.
     pub(crate) fn event(&self, said: &Said<'_>) -> (Inbound, Uuid) {
         let own = said.id.and_then(|id| Uuid::parse_str(id).ok());
+        let received_at = self.clock.now();
         let ids = |what: &str| match own {
             Some(own) => Uuid::new_v5(&NAMESPACE, format!("{what}\n{}\n{own}", said.user).as_bytes()),
-            None => self.entropy.uuid(),
+            None => self.entropy.uuid_at(received_at),
         };
         let (message, correlation_id) = (ids("message"), ids("correlation"));
         let message_id = MessageId::new(&format!("{SOURCE}:{message}"));
-        let received_at = self.clock.now();
         let message = message.to_string();
         let extra: Vec<(&'static str, Value<'_>)> =
             said.id.map(|id| ("id", Value::Text(id))).into_iter().collect();
         let draft = Draft {
-            id: self.entropy.uuid(),
+            id: self.entropy.uuid_at(received_at),
             correlation_id,
             trace_id: self.entropy.uuid(),
             received_at,

@@ -1,6 +1,7 @@
 //! The service: writes down what became of events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chatbus_bus::{BatchHandler, HandlerError, Outgoing, Record};
@@ -14,6 +15,9 @@ use crate::entries;
 
 /// The service's name, and its group's.
 pub(crate) const NAME: &str = "persistence";
+
+/// Of one database page that changes, an index's above all, many changes are then written at once.
+const GATHERS: Duration = Duration::from_millis(20);
 
 /// Reads [`Persistence::topics`], each on a subscription of its own, and writes what it reads into the store, one
 /// call for a batch. It waits for a store that is out of reach for as long as that takes, and makes no dead
@@ -67,12 +71,12 @@ impl Persistence {
     }
 
     async fn write(&self, inputs: &[&Record]) -> Result<(), Unwritten> {
-        let mut kept: Vec<Vec<Entry>> = inputs.iter().map(|record| self.entries(record)).collect();
-        loop {
-            let all: Vec<Entry> = kept.iter().flatten().cloned().collect();
-            if all.is_empty() {
-                return Ok(());
-            }
+        let (mut all, mut owners) = (Vec::new(), Vec::new());
+        for (at, record) in inputs.iter().enumerate() {
+            all.extend(self.entries(record));
+            owners.resize(all.len(), at);
+        }
+        while !all.is_empty() {
             let answer = until_available(&self.runtime, NAME, || self.store.record(&all)).await;
             let error = match answer.ok_or(Unwritten::Stopped)? {
                 Ok(()) => {
@@ -82,14 +86,19 @@ impl Persistence {
                 Err(error) => error,
             };
             let alone = (inputs.len() == 1).then_some(0);
-            let owner = error.record().and_then(|place| owner(&kept, place)).or(alone);
-            let (StoreErrorKind::Refused, Some(owner)) = (error.kind(), owner) else {
+            let owner = error.record().and_then(|place| owners.get(place).copied()).or(alone);
+            let record = owner.and_then(|owner| inputs.get(owner));
+            let (StoreErrorKind::Refused, Some(owner), Some(record)) = (error.kind(), owner, record) else {
                 return Err(Unwritten::Failed(error));
             };
-            if let (Some(entries), Some(record)) = (kept.get_mut(owner), inputs.get(owner)) {
-                *entries = self.refused(record, entries, &error);
-            }
+            // Those of one message stand together.
+            let (from, to) =
+                (owners.partition_point(|at| *at < owner), owners.partition_point(|at| *at <= owner));
+            let instead = self.refused(record, all.get(from..to).unwrap_or_default(), &error);
+            owners.splice(from..to, instead.iter().map(|_| owner));
+            all.splice(from..to, instead);
         }
+        Ok(())
     }
 
     /// What is written in place of what the store refuses: the message as it is; of one that it refuses even so
@@ -129,19 +138,14 @@ impl BatchHandler for Persistence {
     fn is_recorded(&self) -> bool {
         true
     }
+
+    fn gathers(&self) -> Duration {
+        GATHERS
+    }
 }
 
 impl std::fmt::Debug for Persistence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Persistence")
     }
-}
-
-/// Which message the entry at this place of the call is of.
-fn owner(kept: &[Vec<Entry>], place: usize) -> Option<usize> {
-    let mut before = 0;
-    kept.iter().position(|entries| {
-        before += entries.len();
-        place < before
-    })
 }

@@ -224,8 +224,8 @@ impl Normalizer {
         let channel = subject.channel.as_deref();
         let known = subject.conversation.and_then(|at| self.conversations.get(at));
         let draft = Draft {
-            id: self.entropy.uuid(),
-            correlation_id: self.entropy.uuid(),
+            id: self.entropy.uuid_at(subject.received_at),
+            correlation_id: self.entropy.uuid_at(subject.received_at),
             trace_id: self.entropy.uuid(),
             received_at: subject.received_at,
             kind,

@@ -68,48 +68,40 @@ pub(crate) fn life_columns() -> Vec<String> {
     times.into_iter().chain(facts).chain(["user_raw".to_owned()]).collect()
 }
 
-/// The assignments that join a life to a row. `old` and `new` make the name of a column there.
+/// The assignments that join a life to a row, each with its column. `old` and `new` make the name of a column
+/// there.
 pub(crate) fn join_life(
     dialect: Dialect,
     old: impl Fn(&str) -> String,
     new: impl Fn(&str) -> String,
-) -> String {
-    let mut sql = String::new();
-    for (column, function) in [
-        ("status", dialect.larger()),
-        ("first_at", dialect.smaller()),
-        ("last_at", dialect.larger()),
-        ("expires_at", dialect.larger()),
-        ("expires_hour", dialect.larger()),
-    ] {
-        let _ = write!(sql, "{column} = {function}({}, {}), ", old(column), new(column));
-    }
+) -> Vec<(String, String)> {
+    let joined = |column: &str, function: &str| {
+        (column.to_owned(), format!("{column} = {function}({}, {})", old(column), new(column)))
+    };
     let counts_more = |fact: &str| {
         let rank = format!("{fact}_rank");
         let (old_rank, new_rank) = (old(&rank), new(&rank));
         format!("{new_rank} > {old_rank} OR ({new_rank} = {old_rank} AND {} > {})", new(fact), old(fact))
     };
-    for fact in FACTS {
-        let rank = format!("{fact}_rank");
-        let _ = write!(
-            sql,
-            "{fact} = CASE WHEN {} THEN {} ELSE {} END, {rank} = {}({}, {}), ",
-            counts_more(fact),
-            new(fact),
-            old(fact),
-            dialect.larger(),
-            old(&rank),
-            new(&rank)
-        );
+    let chosen = |column: &str, fact: &str| {
+        let (counts_more, new, old) = (counts_more(fact), new(column), old(column));
+        (column.to_owned(), format!("{column} = CASE WHEN {counts_more} THEN {new} ELSE {old} END"))
+    };
+    let mut assignments = vec![joined("first_at", dialect.smaller())];
+    for column in ["status", "last_at", "expires_at", "expires_hour"] {
+        assignments.push(joined(column, dialect.larger()));
     }
-    let _ = write!(
-        sql,
-        "user_raw = CASE WHEN {} THEN {} ELSE {} END",
-        counts_more("user_id"),
-        new("user_raw"),
-        old("user_raw")
-    );
-    sql
+    for fact in FACTS {
+        assignments.push(chosen(fact, fact));
+        assignments.push(joined(&format!("{fact}_rank"), dialect.larger()));
+    }
+    assignments.push(chosen("user_raw", "user_id"));
+    assignments
+}
+
+/// Assignments as they stand behind SET.
+pub(crate) fn set(assignments: impl IntoIterator<Item = (String, String)>) -> String {
+    assignments.into_iter().map(|(_, assignment)| assignment).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes what became known of a source; what is older, and what is not told, changes nothing.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+mod indexed;
 mod jobs;
 mod threads;
 mod work;

@@ -16,7 +16,8 @@ use crate::{Bus, Consumer, Delivery, Record, Settlement, Subscription};
 
 /// Runs a [`BatchHandler`] on a subscription.
 ///
-/// A delivery is taken together with whatever else is there at that moment, at most [`Self::MAX_BATCH`].
+/// A delivery is taken together with whatever else is there at that moment or comes within what the handler
+/// [gathers](BatchHandler::gathers), at most [`Self::MAX_BATCH`].
 /// Batches are handled one after another and published one after another, so that the topic's order holds in
 /// what they lead to. While one is being published and settled the next is being handled, as far as the
 /// subscription's bound leaves room for a second one. A message is acknowledged after all it led to is on the
@@ -69,13 +70,14 @@ impl BatchLoop {
     async fn work(&self, mut consumer: Box<dyn Consumer>) {
         let mut finishing: Fuse<BoxFuture<'_, ()>> = Fuse::terminated();
         loop {
-            let batch = tokio::select! {
+            let first = tokio::select! {
                 biased;
                 () = self.runtime.stop.cancelled() => break,
                 () = &mut finishing => continue,
-                batch = take(&mut *consumer) => batch,
+                first = consumer.next() => first,
             };
-            let Some(batch) = batch else { break };
+            let Some(first) = first else { break };
+            let batch = self.gather(first, &mut *consumer, &mut finishing).await;
             // The one before has to be on the bus, whole, before anything of this one is.
             let before = async {
                 if !finishing.is_terminated() {
@@ -88,6 +90,37 @@ impl BatchLoop {
         drop(consumer);
         if !finishing.is_terminated() {
             finishing.await;
+        }
+    }
+
+    /// What is handled together with a delivery. Meanwhile the batch before goes on being finished.
+    async fn gather(
+        &self,
+        first: Delivery,
+        consumer: &mut dyn Consumer,
+        finishing: &mut Fuse<BoxFuture<'_, ()>>,
+    ) -> Vec<Delivery> {
+        let mut batch = vec![first];
+        let mut waited = std::pin::pin!(tokio::time::sleep(self.handler.gathers()));
+        loop {
+            while batch.len() < Self::MAX_BATCH
+                && let Some(delivery) = consumer.try_next()
+            {
+                batch.push(delivery);
+            }
+            if batch.len() >= Self::MAX_BATCH || self.handler.gathers().is_zero() {
+                return batch;
+            }
+            tokio::select! {
+                biased;
+                () = self.runtime.stop.cancelled() => return batch,
+                () = &mut waited => return batch,
+                () = &mut *finishing => {}
+                next = consumer.next() => match next {
+                    Some(delivery) => batch.push(delivery),
+                    None => return batch,
+                },
+            }
         }
     }
 
@@ -171,15 +204,4 @@ impl std::fmt::Debug for BatchLoop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BatchLoop({})", self.handler.name())
     }
-}
-
-/// The next delivery and what is there behind it; `None` once the bus is closed. Safe to drop while waiting.
-async fn take(consumer: &mut dyn Consumer) -> Option<Vec<Delivery>> {
-    let mut batch = vec![consumer.next().await?];
-    while batch.len() < BatchLoop::MAX_BATCH
-        && let Some(delivery) = consumer.try_next()
-    {
-        batch.push(delivery);
-    }
-    Some(batch)
 }

@@ -111,7 +111,7 @@ fn event(ops: &Ops, request: &SendRequest, target: &SendTarget, key: Option<&str
     let now = ops.clock.now();
     let id = match key {
         Some(key) => uuid_of(&format!("send/{key}")),
-        None => ops.entropy.uuid().hyphenated().to_string(),
+        None => ops.entropy.uuid_at(now).hyphenated().to_string(),
     };
     let trace_id = ops.entropy.uuid().simple().to_string();
     let message_id = MessageId::new(&id);

@@ -53,8 +53,11 @@ const PUT_STEPS: &str = "INSERT INTO step (event, key, name, at, detail, snapsho
 
 static JOIN_EVENTS: LazyLock<String> = LazyLock::new(|| {
     let columns = sql::life_columns().join(", ");
-    let set =
-        sql::join_life(Dialect::Postgres, |column| format!("event.{column}"), |column| format!("n.{column}"));
+    let set = sql::set(sql::join_life(
+        Dialect::Postgres,
+        |column| format!("event.{column}"),
+        |column| format!("n.{column}"),
+    ));
     let arrays = arrays(2);
     format!(
         "UPDATE event SET {set} FROM unnest(?1::bigint[], {arrays}) AS n(number, {columns}) WHERE event.id = n.number"

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use chatbus_sqlite::PAGE_BYTES;
 use chatbus_store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 
@@ -26,6 +27,7 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) enum Role {
     Writer,
     Reader,
+    Checkpointer,
 }
 
 /// Opens a connection to a file that is there.
@@ -34,18 +36,19 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY)?;
-    // FULL: a commit returns after the log is synced. The log is copied into the database in steps of 64 MiB:
-    // the pages of indexes, which change with every commit, are then copied once for many of them.
-    db.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16384; \
-         PRAGMA journal_size_limit = 134217728; PRAGMA temp_store = MEMORY;",
-    )?;
-    // In KiB; taken as far as there are pages.
-    let cache = match role {
-        Role::Writer => "PRAGMA cache_size = -32768;",
-        Role::Reader => "PRAGMA cache_size = -8192;",
+    // FULL: a commit returns after the log is synced. The log is copied into the database by the checkpointer,
+    // never by a commit on its own account.
+    db.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 134217728; PRAGMA temp_store = MEMORY;"
+    ))?;
+    let cache_kib = match role {
+        Role::Writer => 32_768,
+        Role::Reader => 8192,
+        Role::Checkpointer => 64,
     };
-    db.execute_batch(cache)?;
+    // Taken as far as there are pages.
+    db.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};"))?;
     if role == Role::Reader {
         db.execute_batch("PRAGMA query_only = ON;")?;
     }

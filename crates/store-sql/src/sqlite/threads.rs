@@ -1,4 +1,4 @@
-//! The threads: one that writes, and a few that read.
+//! The threads: one that writes, one that copies the log into the database, and a few that read.
 //!
 //! A database call blocks on the disk, which the executor must not.
 
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
+use chatbus_sqlite::{Checkpoints, Readers};
 use chatbus_store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
@@ -35,7 +36,11 @@ pub(super) struct Ways {
 type Jobs = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;
 
 /// Starts them over the writer's connection.
-pub(super) fn start(path: &Path, db: Connection, connected: watch::Sender<bool>) -> Result<Ways, StoreError> {
+pub(super) fn start(
+    path: &Path,
+    mut db: Connection,
+    connected: watch::Sender<bool>,
+) -> Result<Ways, StoreError> {
     let (writes, jobs) = mpsc::channel(BACKLOG);
     let (reads, read_jobs) = mpsc::channel(BACKLOG);
     let (ending, ended) = watch::channel(());
@@ -49,9 +54,21 @@ pub(super) fn start(path: &Path, db: Connection, connected: watch::Sender<bool>)
             drop(ending);
         })?;
     }
-    let mut writer = Writer { path: path.to_owned(), db, jobs, connected };
+    // A search through all that was said takes long, and other processes of the machine may read too.
+    let checkpoints = Arc::new(Checkpoints::new(Readers::Long));
+    checkpoints.watch(&mut db).map_err(|error| opening_error("watch its log", error))?;
+    let checkpoint_db = connect(path, Role::Checkpointer)
+        .map_err(|error| opening_error("open its file for checkpoints", error))?;
+    let (copier, copier_ending) = (Arc::clone(&checkpoints), ending.clone());
+    spawn("store-checkpoint", move || {
+        copier.run(&checkpoint_db);
+        drop(checkpoint_db);
+        drop(copier_ending);
+    })?;
+    let mut writer = Writer { path: path.to_owned(), db, jobs, connected, checkpoints };
     spawn("store-write", move || {
         writer.run();
+        writer.checkpoints.stop();
         drop(writer);
         drop(ending);
     })?;

@@ -10,6 +10,7 @@ use chatbus_store::life::Life;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_iter};
 
+use super::indexed::{self, Indexed};
 use super::jobs::WorkError;
 use crate::batch::{Batch, EventSteps, hour, life_values, source_values};
 use crate::dialect::Dialect;
@@ -17,7 +18,6 @@ use crate::people::{Done, Work};
 use crate::value::{Row, Statement, Value};
 use crate::{codes, sql};
 
-const EVENT_ID: &str = "SELECT id FROM event WHERE correlation_id = ?1";
 const PUT_STEP: &str = "INSERT INTO step (event, key, name, at, detail, snapshot) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
     ON CONFLICT DO NOTHING";
 const RAISE_STATUS: &str = "UPDATE event SET status = max(status, ?2) WHERE id = ?1";
@@ -40,17 +40,24 @@ static PUT_EVENT: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT INTO event (correlation_id, {}) VALUES (?1{marks})", columns.join(", "))
 });
 
-static JOIN_EVENT: LazyLock<String> = LazyLock::new(|| {
+static JOIN_EVENT: LazyLock<String> = LazyLock::new(|| join_event(|_| true));
+/// For a life that leaves the event where it is in the indexes.
+static JOIN_UNMOVED_EVENT: LazyLock<String> =
+    LazyLock::new(|| join_event(|column| !indexed::COLUMNS.contains(&column)));
+
+static PUT_SOURCE: LazyLock<String> = LazyLock::new(sql::put_source);
+
+fn join_event(is_set: impl Fn(&str) -> bool) -> String {
     let columns = sql::life_columns();
     let parameter = |column: &str| {
         let at = columns.iter().position(|known| known == column).unwrap_or_default();
         format!("?{}", at + 2)
     };
-    let set = sql::join_life(Dialect::Sqlite, str::to_owned, parameter);
-    format!("UPDATE event SET {set} WHERE id = ?1")
-});
-
-static PUT_SOURCE: LazyLock<String> = LazyLock::new(sql::put_source);
+    let assignments = sql::join_life(Dialect::Sqlite, str::to_owned, parameter);
+    let set = sql::set(assignments.into_iter().filter(|(column, _)| is_set(column)));
+    // Names the last parameter, so that both take the same ones.
+    format!("UPDATE event SET {set} WHERE id = ?1 AND (?{} IS NULL OR TRUE)", columns.len() + 1)
+}
 
 /// Does statements, and gives what they return.
 pub(super) fn statements(db: &Connection, statements: &[Statement]) -> Result<Vec<Vec<Row>>, WorkError> {
@@ -100,9 +107,9 @@ pub(super) fn record(db: &Connection, batch: Batch) -> Result<(), WorkError> {
 }
 
 fn record_event(db: &Connection, event: &EventSteps) -> Result<(), WorkError> {
-    let known: Option<i64> =
-        db.prepare_cached(EVENT_ID)?.query_row([&event.correlation_id], |row| row.get(0)).optional()?;
-    let Some(id) = known else {
+    let known =
+        db.prepare_cached(indexed::READ)?.query_row([&event.correlation_id], Indexed::of).optional()?;
+    let Some((id, indexed)) = known else {
         if let Some(life) = event.life_of(|_| true) {
             write_life(db, &PUT_EVENT, event.correlation_id.as_str().into(), life)?;
             put_steps(db, db.last_insert_rowid(), event)?;
@@ -111,6 +118,7 @@ fn record_event(db: &Connection, event: &EventSteps) -> Result<(), WorkError> {
     };
     let new = put_steps(db, id, event)?;
     match event.life_of(|step| new.contains(&step.key.as_str())) {
+        Some(life) if indexed.stays_with(&life) => write_life(db, &JOIN_UNMOVED_EVENT, id.into(), life)?,
         Some(life) => write_life(db, &JOIN_EVENT, id.into(), life)?,
         None => drop(db.prepare_cached(RAISE_STATUS)?.execute([id, codes::status(event.status)])?),
     }

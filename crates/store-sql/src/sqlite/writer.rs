@@ -5,7 +5,9 @@
 //! and nothing of the others.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use chatbus_sqlite::Checkpoints;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +23,7 @@ pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) jobs: mpsc::Receiver<Box<dyn Job>>,
     pub(super) connected: watch::Sender<bool>,
+    pub(super) checkpoints: Arc<Checkpoints>,
 }
 
 // === impl Writer ===
@@ -49,6 +52,7 @@ impl Writer {
             self.tell(committed.is_ok());
             let outcome = committed.as_ref().copied().map_err(String::as_str);
             group.drain(..).for_each(|job| job.finish(outcome));
+            self.checkpoints.after_commit(&self.db);
         }
     }
 
@@ -72,7 +76,11 @@ impl Writer {
         let why = format!("the store could not commit: {error}");
         tracing::error!(event = "store.commit.failed", errorCode = "sqlite", reason = %error, "the store could not commit");
         if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
-            match connect(&self.path, Role::Writer) {
+            let opened = connect(&self.path, Role::Writer).and_then(|mut db| {
+                self.checkpoints.watch(&mut db)?;
+                Ok(db)
+            });
+            match opened {
                 Ok(db) => self.db = db,
                 Err(error) => tracing::error!(
                     event = "store.reopen.failed", errorCode = "sqlite", reason = %error,
@@ -90,6 +98,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use chatbus_sqlite::Readers;
     use chatbus_store::StoreErrorKind;
 
     use super::super::connection::open;
@@ -127,10 +136,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.db");
         let (db, _) = open(&path, "id").unwrap();
-        // The number of pages stands in for the disk: 4 KiB each.
-        db.pragma_update(None, "max_page_count", 300).unwrap();
+        // The number of pages stands in for the disk: 8 KiB each.
+        db.pragma_update(None, "max_page_count", 150).unwrap();
         let (connected, jobs) = (watch::Sender::new(true), mpsc::channel(1).1);
-        let mut writer = Writer { path, db, jobs, connected };
+        let checkpoints = Arc::new(Checkpoints::new(Readers::Long));
+        let mut writer = Writer { path, db, jobs, connected, checkpoints };
         assert_eq!(write(&mut writer, &[500_000]), [None]);
         let full = Some(StoreErrorKind::Unavailable);
         assert_eq!(write(&mut writer, &[10, 1_000_000]), [full; 2], "SQLite takes back the whole group");

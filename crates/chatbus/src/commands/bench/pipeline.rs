@@ -1,8 +1,10 @@
 //! `bench pipeline`: the whole way of an event in one process: read from a platform's socket, its user found, a
 //! rule applied, the answer said on the platform, and all of it recorded.
 //!
-//! The fake platform floods a hundred channels and takes the answers, in a process of its own. What is counted
-//! is an event whose answer came to the platform; the time ends when the last step of the last one is kept.
+//! The fake platform's viewers speak in a hundred channels and get the answers, in a process of its own. They
+//! go on as soon as few enough lines are unanswered, so that what is measured is a rate that is kept up, and not
+//! how a backlog is worked off. What is counted is an event whose answer came to the platform; the time ends when
+//! the last step of the last one is kept.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +35,11 @@ const RATE: u32 = 500;
 /// Without a further answer for this long something is wrong.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Lines that viewers say at once in each channel.
+const AT_ONCE: u64 = 20;
+/// Lines that may be unanswered when they go on: some tenths of a second.
+const UNANSWERED: u64 = 2_000;
+const LOOK_AT_ANSWERS_EVERY: Duration = Duration::from_millis(10);
 
 const SUSTAINED: &str = "socket, auth, router, egress, recorded";
 
@@ -64,17 +71,17 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     progress("a trial");
     let watch = Stopwatch::start(&clock);
     let mut done = 0;
-    flood(&sandbox, TRIAL / CHANNELS).await?;
+    speak(&sandbox, done, TRIAL).await?;
     done += TRIAL;
     recorded(&running, done, &clock).await?;
     let rate = count(TRIAL) / watch.spent().wall.as_secs_f64().max(1e-6);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below a million")]
     let events = (rate * setup.duration.as_secs_f64()).clamp(count(TRIAL), count(MOST)) as u64;
-    let events = events / CHANNELS * CHANNELS;
+    let events = events.next_multiple_of(CHANNELS * AT_ONCE);
     progress(&format!("{events} events"));
     usage::reset_peak();
     let watch = Stopwatch::start(&clock);
-    flood(&sandbox, events / CHANNELS).await?;
+    speak(&sandbox, done, events).await?;
     done += events;
     recorded(&running, done, &clock).await?;
     let spent = watch.spent();
@@ -90,7 +97,9 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     let rate = count(events) / spent.wall.as_secs_f64().max(1e-6);
     report.check("events a second", rate, "/s", Target::AtLeast(5_000.0));
     report.notes.push(format!(
-        "{CHANNELS} channels, limits off; each answer is an event too, which is read, enriched, routed and recorded"
+        "{CHANNELS} channels, limits off, at most {} lines unanswered; each answer is an event too, which is read, \
+         enriched, routed and recorded",
+        UNANSWERED + CHANNELS * AT_ONCE
     ));
 
     progress("latency");
@@ -125,14 +134,33 @@ fn configure(
     Configured::new(setup, name, nats_url, &settings)
 }
 
-/// Has viewers say so many lines in each channel.
-async fn flood(sandbox: &SandboxProcess, each: u64) -> anyhow::Result<()> {
-    let floods = channels().into_iter().map(|channel| {
-        let asked = json!({ "channel": channel, "count": each, "text_bytes": TEXT_BYTES });
-        sandbox.post("/twitch/flood", asked)
-    });
-    futures::future::try_join_all(floods).await?;
+/// Has viewers say so many lines after those that they said before.
+async fn speak(sandbox: &SandboxProcess, before: u64, lines: u64) -> anyhow::Result<()> {
+    let mut said = before;
+    while said < before + lines {
+        let floods = channels().into_iter().map(|channel| {
+            let asked = json!({ "channel": channel, "count": AT_ONCE, "text_bytes": TEXT_BYTES });
+            sandbox.post("/twitch/flood", asked)
+        });
+        futures::future::try_join_all(floods).await?;
+        said += CHANNELS * AT_ONCE;
+        answered(sandbox, said.saturating_sub(UNANSWERED)).await?;
+    }
     Ok(())
+}
+
+/// Waits until the platform has so many answers.
+async fn answered(sandbox: &SandboxProcess, goal: u64) -> anyhow::Result<()> {
+    let wait = async {
+        loop {
+            let answers = sandbox.get("/twitch/counters").await?["sink"]["accepted"].as_u64();
+            if answers.context("the sandbox counts no answers")? >= goal {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(LOOK_AT_ANSWERS_EVERY).await;
+        }
+    };
+    tokio::time::timeout(STUCK_AFTER, wait).await.context("the answers do not come")?
 }
 
 /// Waits until so many answers were said and everything that led to them and from them is recorded: a line and
