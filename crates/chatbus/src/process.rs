@@ -337,12 +337,12 @@ fn build_platforms(
     speaks: bool,
     runtime: &Runtime,
 ) -> Result<Vec<Arc<dyn Connector>>, Failure> {
-    let cx = BuildContext {
-        instance: instance.clone(),
-        egress: Topic::egress_of(instance),
-        shape: core.shape,
-        clock: Arc::clone(&runtime.clock),
-    };
+    let cx = BuildContext::alone(
+        instance.clone(),
+        Topic::egress_of(instance),
+        core.shape,
+        Arc::clone(&runtime.clock),
+    );
     let mut connectors = Vec::new();
     let mut problems = Vec::new();
     for factory in registry::platforms() {

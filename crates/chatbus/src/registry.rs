@@ -33,7 +33,7 @@ pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
 pub(crate) fn add_problems(values: &Values, problems: &mut Vec<Problem>) {
     let Ok(instance) = InstanceId::parse("check") else { return };
     let egress = Topic::egress_of(&instance);
-    let cx = BuildContext { instance, egress, shape: Shape::default(), clock: Arc::new(SystemClock) };
+    let cx = BuildContext::alone(instance, egress, Shape::default(), Arc::new(SystemClock));
     let of_platforms =
         platforms().into_iter().flat_map(|platform| platform.build(values, &cx).err().unwrap_or_default());
     let found: Vec<Problem> = bus_problems(values).into_iter().chain(of_platforms).collect();

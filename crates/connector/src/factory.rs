@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chatbus_event::{Clock, InstanceId, Shape, Topic};
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 
-use crate::Connector;
+use crate::{AccountSource, Connector, MemoryNotes, NoAccounts, Notes};
 
 /// A platform that can be configured. The binary's registry lists one for each.
 pub trait PlatformFactory: Send + Sync {
@@ -34,4 +34,20 @@ pub struct BuildContext {
     pub shape: Shape,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The accounts whose tokens are kept.
+    pub accounts: Arc<dyn AccountSource>,
+    /// What connectors remember.
+    pub notes: Arc<dyn Notes>,
+    /// Under which address the world reaches this process's HTTP paths (PUBLIC_URL), without a slash at its end.
+    pub public_url: Option<Arc<str>>,
+}
+
+// === impl BuildContext ===
+
+impl BuildContext {
+    /// With no accounts, and notes that end with the process.
+    pub fn alone(instance: InstanceId, egress: Topic, shape: Shape, clock: Arc<dyn Clock>) -> Self {
+        let (accounts, notes) = (Arc::new(NoAccounts), Arc::new(MemoryNotes::default()));
+        Self { instance, egress, shape, clock, accounts, notes, public_url: None }
+    }
 }

@@ -6,15 +6,21 @@
 //! return value: a connector runs until it is told to stop.
 
 mod accept;
+mod account;
 mod factory;
+mod notes;
 mod share;
 mod sink;
 mod source;
 mod status;
+mod webhook;
 
 pub use accept::{Accept, Accepted};
+pub use account::{Account, AccountKeeper, AccountSource, Credential, CredentialState, NoAccounts};
 pub use factory::{BuildContext, PlatformFactory};
+pub use notes::{MemoryNotes, Notes, NotesUnavailable};
 pub use share::Share;
 pub use sink::{Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
 pub use source::{Connector, Emit, Emitted, Inbound};
 pub use status::{AuthState, ConnectionState, Counters, LastError, RefusedChannel, Snapshot, Status};
+pub use webhook::{Webhook, WebhookAnswer, WebhookRequest};

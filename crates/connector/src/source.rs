@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatbus_event::{Attributes, MessageId, Timestamp};
 use chatbus_runtime::Runtime;
 
-use crate::{Share, Sink, Status};
+use crate::{Share, Sink, Status, Webhook};
 
 /// A platform, configured and not yet running.
 #[async_trait]
@@ -23,6 +23,11 @@ pub trait Connector: Send + Sync {
 
     /// Its part of its account's limits, where it heeds one; the same one at every call.
     fn share(&self) -> Option<Share> {
+        None
+    }
+
+    /// Its part that is called over HTTP, where it has one; the same one at every call.
+    fn webhook(&self) -> Option<Arc<dyn Webhook>> {
         None
     }
 

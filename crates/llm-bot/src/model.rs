@@ -2,7 +2,6 @@
 
 mod client;
 mod failure;
-mod http;
 mod pause;
 mod reader;
 mod sse;

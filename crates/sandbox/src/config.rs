@@ -16,6 +16,12 @@ pub struct SandboxConfig {
     pub playground_addr: SocketAddr,
     /// The language model.
     pub model_addr: SocketAddr,
+    /// Twitch's HTTP interfaces and EventSub.
+    pub twitch_api_addr: SocketAddr,
+    /// Discord.
+    pub discord_addr: SocketAddr,
+    /// Twilio.
+    pub twilio_addr: SocketAddr,
     /// Connections to a platform at one time; more are closed at once.
     pub max_connections: usize,
     /// Bytes that may wait for one connection; a client that is further behind is disconnected. Below
@@ -38,6 +44,9 @@ impl Default for SandboxConfig {
             irc_ws_addr: free,
             playground_addr: free,
             model_addr: free,
+            twitch_api_addr: free,
+            discord_addr: free,
+            twilio_addr: free,
             max_connections: 4_096,
             outbox_bytes: 8 * 1024 * 1024,
             // Twitch: about five minutes.

@@ -1,10 +1,13 @@
 //! The control API: HTTP and JSON in front of what the handles do. The crate's page has its table.
 
+mod discord;
 mod fields;
 mod index;
 mod model;
 mod playground;
+mod twilio;
 mod twitch;
+mod twitch_api;
 
 use std::net::IpAddr;
 
@@ -17,26 +20,37 @@ use axum::routing::get;
 use chatbus_runtime::CancellationToken;
 use tokio::net::TcpListener;
 
+use crate::discord::Discord;
 use crate::model::Model;
 use crate::playground::Playground;
+use crate::twilio::Twilio;
+use crate::twitch_api::TwitchApi;
 use crate::twitch_irc::{MAX_RAW_BYTES, TwitchIrc};
 use fields::Refused;
 
+/// What the API steers.
+pub(crate) struct Steered {
+    pub(crate) twitch: TwitchIrc,
+    pub(crate) playground: Playground,
+    pub(crate) model: Model,
+    pub(crate) twitch_api: TwitchApi,
+    pub(crate) discord: Discord,
+    pub(crate) twilio: Twilio,
+}
+
 /// Serves the API until `stop`; requests under way then are cut off.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    twitch: TwitchIrc,
-    playground: Playground,
-    model: Model,
-    stop: CancellationToken,
-) {
+pub(crate) async fn serve(listener: TcpListener, steered: Steered, stop: CancellationToken) {
     let control = listener.local_addr().ok();
-    let index = index::page(control, &twitch, &playground, &model);
+    let index = index::page(control, &steered);
+    let Steered { twitch, playground, model, twitch_api, discord, twilio } = steered;
     let router = Router::new()
         .route("/", get(async move || axum::Json(index)))
         .nest("/twitch", twitch::routes().with_state(twitch))
         .nest("/playground", playground::routes().with_state(playground))
         .nest("/model", model::routes().with_state(model))
+        .nest("/twitch-api", twitch_api::routes().with_state(twitch_api))
+        .nest("/discord", discord::routes().with_state(discord))
+        .nest("/twilio", twilio::routes().with_state(twilio))
         .fallback(async || Refused::with(StatusCode::NOT_FOUND, "path is none of those that GET / lists"))
         .method_not_allowed_fallback(async || {
             Refused::with(

@@ -62,9 +62,12 @@
 mod accept;
 mod config;
 mod control;
+pub mod discord;
 pub mod model;
 pub mod playground;
 mod sandbox;
+pub mod twilio;
+pub mod twitch_api;
 pub mod twitch_irc;
 pub mod viewers;
 

@@ -8,8 +8,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::SandboxConfig;
 use crate::control;
+use crate::discord::{self, Discord};
 use crate::model::{self, Model};
 use crate::playground::{self, Playground};
+use crate::twilio::{self, Twilio};
+use crate::twitch_api::{self, TwitchApi};
 use crate::twitch_irc::{self, IrcListeners, TwitchIrc};
 
 /// Starts sandboxes; several in one process know nothing of each other.
@@ -23,6 +26,9 @@ pub struct SandboxHandle {
     twitch: TwitchIrc,
     playground: Playground,
     model: Model,
+    twitch_api: TwitchApi,
+    discord: Discord,
+    twilio: Twilio,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -56,6 +62,9 @@ impl Sandbox {
         let ws = bind(config.irc_ws_addr).await?;
         let playground = bind(config.playground_addr).await?;
         let model = bind(config.model_addr).await?;
+        let twitch_api = bind(config.twitch_api_addr).await?;
+        let discord = bind(config.discord_addr).await?;
+        let twilio = bind(config.twilio_addr).await?;
         let stop = runtime.stop.child_token();
         let tasks = TaskTracker::new();
         let listeners = IrcListeners { irc, ws };
@@ -66,9 +75,22 @@ impl Sandbox {
             .map_err(unbound(config.playground_addr))?;
         let model =
             model::start(model, &config, &runtime, &tasks, &stop).map_err(unbound(config.model_addr))?;
+        let twitch_api = twitch_api::start(twitch_api, &twitch, &config, &runtime, &tasks, &stop)
+            .map_err(unbound(config.twitch_api_addr))?;
+        let discord = discord::start(discord, &config, &runtime, &tasks, &stop)
+            .map_err(unbound(config.discord_addr))?;
+        let twilio =
+            twilio::start(twilio, &config, &runtime, &tasks, &stop).map_err(unbound(config.twilio_addr))?;
         let address = control.local_addr().map_err(unbound(config.control_addr))?;
-        let serving =
-            control::serve(control, twitch.clone(), playground.clone(), model.clone(), stop.clone());
+        let steered = control::Steered {
+            twitch: twitch.clone(),
+            playground: playground.clone(),
+            model: model.clone(),
+            twitch_api: twitch_api.clone(),
+            discord: discord.clone(),
+            twilio: twilio.clone(),
+        };
+        let serving = control::serve(control, steered, stop.clone());
         runtime.spawn("sandbox.control", tasks.track_future(serving));
         tracing::info!(
             event = "sandbox.started",
@@ -77,9 +99,22 @@ impl Sandbox {
             irc_ws = %twitch.ws_addr(),
             playground = %playground.addr(),
             model = %model.addr(),
+            twitch_api = %twitch_api.addr(),
+            discord = %discord.addr(),
+            twilio = %twilio.addr(),
             "the sandbox is ready"
         );
-        Ok(SandboxHandle { control: address, twitch, playground, model, tasks, stop })
+        Ok(SandboxHandle {
+            control: address,
+            twitch,
+            playground,
+            model,
+            twitch_api,
+            discord,
+            twilio,
+            tasks,
+            stop,
+        })
     }
 }
 
@@ -109,6 +144,21 @@ impl SandboxHandle {
     /// The language model.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Twitch's HTTP interfaces and EventSub.
+    pub fn twitch_api(&self) -> &TwitchApi {
+        &self.twitch_api
+    }
+
+    /// Discord.
+    pub fn discord(&self) -> &Discord {
+        &self.discord
+    }
+
+    /// Twilio.
+    pub fn twilio(&self) -> &Twilio {
+        &self.twilio
     }
 
     /// Closes all connections and listeners, and waits until they are closed.

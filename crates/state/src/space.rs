@@ -23,13 +23,15 @@ pub enum Space {
     Questions,
     /// What they answer. Nobody watches these, which are large.
     Answers,
+    /// What platforms and logins have to remember over a restart.
+    Notes,
 }
 
 // === impl Space ===
 
 impl Space {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Leases,
         Self::Presence,
         Self::Ledger,
@@ -38,6 +40,7 @@ impl Space {
         Self::Served,
         Self::Questions,
         Self::Answers,
+        Self::Notes,
     ];
 
     /// Its name, of lower-case letters.
@@ -51,6 +54,7 @@ impl Space {
             Self::Served => "served",
             Self::Questions => "questions",
             Self::Answers => "answers",
+            Self::Notes => "notes",
         }
     }
 
@@ -65,6 +69,7 @@ impl Space {
             Self::Leases | Self::Budgets => Some(10 * MINUTE),
             Self::Ledger => Some(180 * MINUTE),
             Self::Served | Self::Questions | Self::Answers => Some(5 * MINUTE),
+            Self::Notes => Some(30 * 24 * 60 * MINUTE),
             Self::Presence | Self::Tokens => None,
         }
     }
@@ -76,14 +81,14 @@ impl Space {
         const MIB: u64 = 1024 * 1024;
         match self {
             Self::Leases | Self::Budgets | Self::Questions => 64 * MIB,
-            Self::Presence | Self::Tokens | Self::Served | Self::Answers => 256 * MIB,
+            Self::Presence | Self::Tokens | Self::Served | Self::Answers | Self::Notes => 256 * MIB,
             Self::Ledger => 512 * MIB,
         }
     }
 
     /// Whether entries outlive the last process. The others say what lives, and so mean nothing then.
     pub fn is_durable(self) -> bool {
-        matches!(self, Self::Tokens | Self::Ledger)
+        matches!(self, Self::Tokens | Self::Ledger | Self::Notes)
     }
 }
 

@@ -147,12 +147,7 @@ async fn rules(core: &Core, runtime: &Runtime) -> Vec<Finding> {
 }
 
 async fn platforms(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Vec<Finding> {
-    let cx = BuildContext {
-        instance: id.clone(),
-        egress: Topic::egress_of(id),
-        shape: core.shape,
-        clock: Arc::clone(&runtime.clock),
-    };
+    let cx = BuildContext::alone(id.clone(), Topic::egress_of(id), core.shape, Arc::clone(&runtime.clock));
     let mut findings = Vec::new();
     for factory in registry::platforms() {
         match factory.build(values, &cx) {

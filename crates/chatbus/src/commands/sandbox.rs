@@ -30,6 +30,7 @@ pub(crate) async fn run(args: SandboxArgs, environment: &Environment) -> Outcome
     let addresses = json!({
         "control": sandbox.control_url(), "irc": sandbox.twitch().irc_url(), "ircWs": sandbox.twitch().ws_url(),
         "playground": sandbox.playground().url(), "model": sandbox.model().base_url(),
+        "twitchApi": sandbox.twitch_api().url(), "discord": sandbox.discord().url(), "twilio": sandbox.twilio().url(),
     });
     writeln!(std::io::stdout().lock(), "{addresses}")?;
     let _signal = signals::stop().await;

@@ -11,12 +11,12 @@ use serde::Serialize;
 use url::Url;
 
 use super::failure::{BAD_ANSWER, MODEL_ERROR, ModelFailure, RATE_LIMITED, TIMEOUT, Trouble};
-use super::http::{self, Http, next_bytes};
 use super::pause::{asked, pause};
 use super::reader::{Reader, refusal};
 use crate::config::LlmConfig;
 use crate::counts::Counters;
 use crate::prompt::ChatMessage;
+use chatbus_http::{Http, Sent, next_bytes};
 
 /// Why no client can be made of a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ impl ModelClient {
     ) -> Result<Self, ClientError> {
         let uri = endpoint(&config.base_url).ok_or(ClientError::BaseUrl)?;
         let authorization = config.api_key.as_ref().map(bearer).transpose()?;
-        let http = http::client().map_err(|error| ClientError::Tls(error.to_string()))?;
+        let http = chatbus_http::transport().map_err(|error| ClientError::Tls(error.to_string()))?;
         let bounds = Bounds {
             timeout: config.timeout,
             retries: config.retries,
@@ -165,7 +165,7 @@ impl ModelClient {
         if response.status().is_success() { self.read(response).await } else { Err(refused(response).await) }
     }
 
-    fn request(&self, messages: &[ChatMessage]) -> Result<Request<http::Sent>, Trouble> {
+    fn request(&self, messages: &[ChatMessage]) -> Result<Request<Sent>, Trouble> {
         let ask = Ask { model: &self.model, messages, stream: self.stream, temperature: self.temperature };
         let mut request = Request::post(self.uri.clone())
             .header(header::CONTENT_TYPE, "application/json")

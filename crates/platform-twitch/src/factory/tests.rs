@@ -10,7 +10,7 @@ fn read_from(pairs: &[(&str, &str)]) -> Result<Option<TwitchConfig>, Vec<String>
     let instance = InstanceId::parse("i-1").unwrap();
     let egress = Topic::egress_of(&instance);
     let clock = Arc::new(chatbus_testkit::FakeClock::at(Timestamp::EPOCH));
-    let cx = BuildContext { instance, egress, shape: Shape::Flat, clock };
+    let cx = BuildContext::alone(instance, egress, Shape::Flat, clock);
     let read = read(&values, &cx);
     assert_eq!(Factory.build(&values, &cx).is_err(), read.is_err());
     read.map_err(|problems| problems.iter().map(ToString::to_string).collect())

@@ -5,23 +5,19 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::model::Model;
-use crate::playground::Playground;
-use crate::twitch_irc::TwitchIrc;
+use super::Steered;
 
 const PAGE: &str = include_str!("../lib.rs");
 
 /// Addresses and endpoints.
-pub(super) fn page(
-    control: Option<SocketAddr>,
-    twitch: &TwitchIrc,
-    playground: &Playground,
-    model: &Model,
-) -> Value {
+pub(super) fn page(control: Option<SocketAddr>, steered: &Steered) -> Value {
+    let Steered { twitch, playground, model, twitch_api, discord, twilio } = steered;
     json!({
         "service": "chatbus-sandbox",
         "control": control.map(|addr| format!("http://{addr}")),
-        "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url() },
+        "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url(), "api": twitch_api.url() },
+        "discord": { "url": discord.url() },
+        "twilio": { "url": twilio.url() },
         "playground": { "url": playground.url() },
         "model": { "base_url": model.base_url() },
         "endpoints": endpoints(),

@@ -1,7 +1,4 @@
-//! The HTTP client: no redirects, no proxy from the environment, TLS with the public authorities.
-//!
-//! Not the client that others here use for plain HTTP: what its TLS trusts, and that it has any, is a choice for
-//! all of a program, which would have every one of them read the machine's certificates or refuse to start.
+//! Connections: TCP or TLS, kept for as long as they are of use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +15,19 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
 /// What is sent.
-pub(super) type Sent = Full<Bytes>;
+pub type Sent = Full<Bytes>;
 /// Keeps connections for as long as they are of use.
-pub(super) type Http = Client<HttpsConnector<HttpConnector>, Sent>;
+pub type Http = Client<HttpsConnector<HttpConnector>, Sent>;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A connection that nothing was asked over for so long is closed.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
+/// Makes one.
+///
 /// # Errors
 /// When the provider of cryptography supports no protocol version, which the one named here does.
-pub(super) fn client() -> Result<Http, rustls::Error> {
+pub fn client() -> Result<Http, rustls::Error> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_WITHIN));
     connector.set_nodelay(true);
@@ -44,7 +43,10 @@ pub(super) fn client() -> Result<Http, rustls::Error> {
 }
 
 /// What comes next of a body; `None` at its end.
-pub(super) async fn next_bytes(response: &mut Response<Incoming>) -> Result<Option<Bytes>, hyper::Error> {
+///
+/// # Errors
+/// When the connection ends before the body does.
+pub async fn next_bytes(response: &mut Response<Incoming>) -> Result<Option<Bytes>, hyper::Error> {
     while let Some(frame) = response.body_mut().frame().await {
         if let Ok(bytes) = frame?.into_data() {
             return Ok(Some(bytes));

@@ -1,0 +1,1 @@
+//! Logins on platforms, and the tokens they give.

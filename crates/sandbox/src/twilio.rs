@@ -1,0 +1,47 @@
+//! Twilio: Messages, Conversations and signed webhooks.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use chatbus_runtime::{CancellationToken, Runtime};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::SandboxConfig;
+
+/// The fake Twilio.
+#[derive(Debug, Clone)]
+pub struct Twilio {
+    addr: SocketAddr,
+}
+
+// === impl Twilio ===
+
+impl Twilio {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://…` of it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+}
+
+pub(crate) fn start(
+    listener: TcpListener,
+    _config: &SandboxConfig,
+    runtime: &Runtime,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> std::io::Result<Twilio> {
+    let addr = listener.local_addr()?;
+    let closing = stop.clone().cancelled_owned();
+    let serving = async move {
+        // Its end is the listener's, which nobody needs to hear of.
+        let _ = axum::serve(listener, Router::new()).with_graceful_shutdown(closing).await;
+    };
+    runtime.spawn("sandbox.twilio", tasks.track_future(serving));
+    Ok(Twilio { addr })
+}
