@@ -1,1 +1,5 @@
 //! Logins on platforms, and the tokens they give.
+
+mod provider;
+
+pub use provider::{FlowSpec, Identity, Provider, ProviderError};
