@@ -14,6 +14,7 @@ mod noting;
 mod parts;
 mod refused;
 mod roles;
+mod secret_key;
 mod served;
 mod services;
 mod sharing;

@@ -60,6 +60,12 @@ pub struct AccountKeeper {
 pub trait AccountSource: Send + Sync + std::fmt::Debug {
     /// The account; one that nobody keeps stays [`CredentialState::Missing`].
     fn account(&self, platform: &'static str, identity: &'static str) -> Account;
+
+    /// Whether somebody keeps it, so that it may have a token though it has none now.
+    fn keeps(&self, platform: &'static str, identity: &'static str) -> bool {
+        let _ = (platform, identity);
+        false
+    }
 }
 
 /// No accounts.

@@ -76,7 +76,7 @@ async fn login(client: &Client, platform: &str, identity: &str, as_json: bool) -
             writeln!(out, "{}", told["account"])?;
         } else {
             let account = &told["account"];
-            writeln!(out, "{} ({}) is logged in.", text(account, "login"), text(account, "user_id"))?;
+            writeln!(out, "{} ({}) is logged in.", text(account, "login"), text(account, "userId"))?;
         }
         return Ok(());
     }
@@ -103,7 +103,7 @@ fn status(all: &Value, as_json: bool) -> Outcome {
             out,
             "{platform:10} {identity:12} {state:12} {}  expires {}",
             text("login"),
-            text("expires_at")
+            text("expiresAt")
         )?;
         let list = |name: &str| {
             let names = account[name].as_array().into_iter().flatten();
