@@ -1,0 +1,1 @@
+//! Keepers against a token server, over one store and one shared state.
