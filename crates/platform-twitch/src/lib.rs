@@ -14,6 +14,6 @@ pub mod normalize;
 mod sink;
 
 pub use channel::{channel_name, user_id};
-pub use config::TwitchConfig;
+pub use config::{ApiConfig, EventSubTransport, Read, SendBy, TwitchConfig};
 pub use connector::TwitchConnector;
 pub use factory::Factory;
