@@ -1,6 +1,6 @@
 //! The connector that Twitch's settings make.
 
-mod api;
+pub(crate) mod api;
 mod settings;
 
 use std::sync::Arc;

@@ -9,8 +9,10 @@ mod channel;
 mod config;
 mod connector;
 mod factory;
+pub mod helix;
 pub mod irc;
 pub mod normalize;
+pub mod oauth;
 mod sink;
 
 pub use channel::{channel_name, user_id};

@@ -87,7 +87,11 @@ pub(super) fn bot(values: &Values, cx: &BuildContext, login: Option<&str>) -> Ac
 
 /// The application and where it asks. Its id alone is enough beside a token of the bot, which was had
 /// somewhere else; without one a login needs the secret as well.
-fn application(values: &Values, has_token: bool, problems: &mut Vec<Problem>) -> Option<ApiConfig> {
+pub(crate) fn application(
+    values: &Values,
+    has_token: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<ApiConfig> {
     let id = values.text("TWITCH_CLIENT_ID").map(str::trim).filter(|id| !id.is_empty());
     let secret = values.text("TWITCH_CLIENT_SECRET");
     let missing = |name: &str, other: &str| Problem::new(name, format!("is needed because {other} is set"));
@@ -97,9 +101,8 @@ fn application(values: &Values, has_token: bool, problems: &mut Vec<Problem>) ->
     if id.is_none() && secret.is_some() {
         problems.push(missing("TWITCH_CLIENT_ID", "TWITCH_CLIENT_SECRET"));
     }
-    if id.is_some_and(|id| !id.bytes().all(|b| b.is_ascii_alphanumeric())) {
-        problems
-            .push(Problem::new("TWITCH_CLIENT_ID", "is no application's id: those are letters and digits"));
+    if id.is_some_and(|id| !id.bytes().all(|b| b.is_ascii_graphic())) {
+        problems.push(Problem::new("TWITCH_CLIENT_ID", "is no application's id: use ASCII without spaces"));
     }
     let (api_url, auth_url) =
         (url(values, "TWITCH_API_URL", problems), url(values, "TWITCH_AUTH_URL", problems));
@@ -109,6 +112,17 @@ fn application(values: &Values, has_token: bool, problems: &mut Vec<Problem>) ->
         client_id: id?.to_owned(),
         client_secret: secret.map(SecretString::from),
     })
+}
+
+/// Where a browser comes back to after a login.
+pub(crate) fn redirect_uri(values: &Values, problems: &mut Vec<Problem>) -> Option<String> {
+    const NAME: &str = "TWITCH_REDIRECT_URI";
+    let urls = values.list(NAME);
+    if urls.len() > 1 || urls.iter().any(|url| Url::parse(url).is_err()) {
+        problems.push(Problem::new(NAME, "use one URL"));
+        return None;
+    }
+    urls.into_iter().next()
 }
 
 /// One address without a slash at its end, so that paths can be put behind it.

@@ -202,7 +202,7 @@ fn what_is_half_configured_names_what_is_missing() {
             &[
                 "TWITCH_EVENTSUB_SECRET: use 10 to 100 ASCII characters",
                 "TWITCH_EVENTSUB_URL: use one URL with a host, and no user, query or fragment",
-                "TWITCH_CLIENT_ID: is no application's id: those are letters and digits",
+                "TWITCH_CLIENT_ID: is no application's id: use ASCII without spaces",
                 "TWITCH_API_URL: use one URL with a host, and no user, query or fragment",
             ],
         ),
