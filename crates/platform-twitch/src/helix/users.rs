@@ -39,6 +39,9 @@ enum Key {
     Id(Arc<str>),
 }
 
+/// An id and its login.
+type User = (Arc<str>, Arc<str>);
+
 /// The other half; `None` when there is no such user.
 #[derive(Debug, Clone)]
 struct Known {
@@ -152,7 +155,7 @@ impl Key {
 
 /// Ids and logins. Anything but a list of users is no answer: 400 is what a malformed login gets, which none
 /// of ours is.
-fn users(answer: &HelixAnswer, now: Instant) -> Result<Vec<(Arc<str>, Arc<str>)>, HelixError> {
+fn users(answer: &HelixAnswer, now: Instant) -> Result<Vec<User>, HelixError> {
     match answer.status {
         200 => {}
         429 => return Err(HelixError::Limited(now + answer.wait.unwrap_or(RATE_LIMIT_RETRY))),
