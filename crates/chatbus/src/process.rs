@@ -7,6 +7,7 @@ mod declare;
 mod delivering;
 mod gateway;
 mod http;
+mod logins;
 mod machine;
 mod member;
 mod notes;
@@ -100,6 +101,10 @@ impl Process {
         let speaks = roles.speaks();
         // What is wrong with the settings is said before anything is opened.
         build_platforms(values, &build_context(core, &identity.id, &runtime), speaks)?;
+        let problems = logins::problems(values, core);
+        if !problems.is_empty() {
+            return Err(Failure::Configuration(problems));
+        }
         std::fs::create_dir_all(&core.data_dir).map_err(|error| {
             Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
         })?;
@@ -119,10 +124,17 @@ impl Process {
             );
         }
         let egress = Topic::egress_of(&identity.id);
-        let cx = BuildContext {
+        let logins = match speaks || roles.logins {
+            true => logins::open(values, core, &store, &state, &runtime).map_err(Failure::Configuration)?,
+            false => None,
+        };
+        let mut cx = BuildContext {
             notes: Arc::new(notes::StateNotes::new(Arc::clone(&state))),
             ..build_context(core, &identity.id, &runtime)
         };
+        if let Some(logins) = &logins {
+            cx.accounts = Arc::new(logins.keeper.clone());
+        }
         let connectors = build_platforms(values, &cx, speaks)?;
         if speaks && connectors.is_empty() {
             tracing::warn!(
@@ -226,10 +238,13 @@ impl Process {
         let mut routes = tokens::routes(Arc::clone(&state), store.clone(), &runtime);
         let admin = admin::Admin { store: store.clone(), bus: Arc::clone(&bus), runtime: runtime.clone() };
         routes = routes.merge(admin::routes(admin));
+        let logins = logins.filter(|_| roles.logins);
+        routes = routes.merge(logins::admin_routes(logins.clone()));
         if let Some(served) = &served_gateway {
             routes = routes.merge(gateway::debug(Arc::clone(&served.gateway)));
         }
-        let open = webhooks::routes(&connectors, emitters.as_ref(), &core.access, &runtime);
+        let open = webhooks::routes(&connectors, emitters.as_ref(), &core.access, &runtime)
+            .merge(logins::open_routes(logins));
         let gateway_routes = served_gateway.as_ref().map(|served| Arc::clone(&served.gateway));
         let http = Part::spawn(
             &runtime,
