@@ -85,8 +85,10 @@ struct Times {
     reread: Duration,
     /// After so long without the store the token of the settings is used.
     store_wait: Duration,
-    /// How long one call of the store or the platform may take.
+    /// How long one call of the store may take.
     call: Duration,
+    /// How long the platform may take to say whose a token is.
+    ask: Duration,
     /// The lock of a refresh.
     lock: LeaseTimes,
     /// How long to wait for it.
@@ -101,7 +103,8 @@ impl Times {
         pace: Pace::DEFAULT,
         reread: Duration::from_secs(5),
         store_wait: Duration::from_secs(5),
-        call: Duration::from_secs(20),
+        call: Duration::from_secs(5),
+        ask: Duration::from_secs(20),
         lock: LeaseTimes { ttl: Duration::from_secs(30), renew: Duration::from_secs(10) },
         lock_wait: Duration::from_secs(60),
         first_rewrite: Duration::from_secs(1),

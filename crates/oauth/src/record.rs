@@ -61,7 +61,7 @@ impl Record {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             expires_at: lasts.map(|lasts| now.plus(lasts)),
-            scopes: identity.scopes,
+            scopes: in_order(identity.scopes),
         }
     }
 
@@ -83,7 +83,7 @@ impl Record {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token.or_else(|| self.refresh_token.clone()),
             expires_at: tokens.expires_in.map(|lasts| now.plus(lasts)),
-            scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),
+            scopes: tokens.scopes.map_or_else(|| self.scopes.clone(), in_order),
             ..self.clone()
         }
     }
@@ -92,9 +92,9 @@ impl Record {
     pub(crate) fn learn(&mut self, identity: Identity, now: Timestamp) -> bool {
         let lasts = identity.expires_in.filter(|lasts| *lasts > Duration::ZERO);
         let ends = self.expires_at.or_else(|| lasts.map(|lasts| now.plus(lasts)));
-        let is_news = (&self.user_id, &self.login, &self.scopes, self.expires_at)
-            != (&identity.user_id, &identity.login, &identity.scopes, ends);
-        let Identity { user_id, login, scopes, .. } = identity;
+        let (user_id, login, scopes) = (identity.user_id, identity.login, in_order(identity.scopes));
+        let is_news =
+            (&self.user_id, &self.login, &self.scopes, self.expires_at) != (&user_id, &login, &scopes, ends);
         (self.user_id, self.login, self.scopes, self.expires_at) = (user_id, login, scopes, ends);
         is_news
     }
@@ -129,4 +129,11 @@ impl Record {
         let (access_token, refresh_token) = (access_token.into(), refresh_token.map(SecretString::from));
         Some(Self { user_id, login, access_token, refresh_token, expires_at, scopes })
     }
+}
+
+/// A platform may tell the same scopes in another order each time, which is no news.
+fn in_order(mut scopes: Vec<String>) -> Vec<String> {
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
 }

@@ -51,9 +51,9 @@ impl Slot {
         let known = self.keeper.now();
         let told = credential(record, state, is_usable);
         if is_same(&known, &told) {
-            self.keeper.tell_state(state)
+            self.keeper.tell_state(state);
         } else {
-            self.keeper.tell(told)
+            self.keeper.tell(told);
         }
         if known.state != state {
             let (platform, identity) = (&self.platform, &self.identity);

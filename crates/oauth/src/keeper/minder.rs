@@ -77,12 +77,7 @@ impl Minder {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Ok(()) = self.snapshots.changed() => {
-                    let snapshot = self.snapshots.borrow_and_update().clone();
-                    if let Some(snapshot) = snapshot {
-                        self.adopt(&snapshot).await;
-                    }
-                }
+                Ok(()) = self.snapshots.changed() => self.adopt_latest().await,
                 Ok(()) = refusals.changed() => {
                     if *refusals.borrow_and_update() >= self.slot.generation() {
                         self.on(Input::Doubted);
@@ -93,6 +88,14 @@ impl Minder {
                     Act::Renew => self.renew(&*provider).await,
                 }
             }
+        }
+    }
+
+    /// Takes over what was read last.
+    async fn adopt_latest(&mut self) {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        if let Some(snapshot) = snapshot {
+            self.adopt(&snapshot).await;
         }
     }
 
@@ -121,9 +124,8 @@ impl Minder {
     /// A login was read; one that replaces another was had just now.
     async fn read(&mut self, opened: Opened, was_stored: bool) {
         self.slot.set_origin(Origin::Store);
-        if self.record.as_ref().is_some_and(|known| known.has_tokens_of(&opened.record)) {
-            self.record = Some(opened.record);
-        } else {
+        // Of the same tokens the platform may have told us more than it told who wrote them.
+        if !self.record.as_ref().is_some_and(|known| known.has_tokens_of(&opened.record)) {
             self.begin(opened.record, was_stored);
         }
         if opened.stale {
@@ -177,7 +179,7 @@ impl Minder {
     /// Asks the platform whether the token is good.
     async fn validate(&mut self, provider: &dyn Provider) {
         let Some(record) = &self.record else { return };
-        let asking = tokio::time::timeout(self.tools.times.call, provider.identify(&record.access_token));
+        let asking = tokio::time::timeout(self.tools.times.ask, provider.identify(&record.access_token));
         let answer = tokio::select! {
             biased;
             () = self.tools.runtime.stop.cancelled() => return,

@@ -25,6 +25,7 @@ const TIMES: Times = Times {
     reread: Duration::from_millis(20),
     store_wait: Duration::from_millis(100),
     call: Duration::from_secs(5),
+    ask: Duration::from_secs(5),
     lock: LeaseTimes { ttl: Duration::from_secs(5), renew: Duration::from_millis(100) },
     lock_wait: Duration::from_millis(500),
     first_rewrite: Duration::from_millis(10),
@@ -125,8 +126,12 @@ impl World {
 
 impl Process {
     fn run(&self) {
+        self.run_at(TIMES);
+    }
+
+    fn run_at(&self, times: Times) {
         let (keeper, backing) = (self.keeper.clone(), self.backing.clone());
-        self.backing.runtime.spawn("test.keeper", async move { keeper.run_at(backing, TIMES).await });
+        self.backing.runtime.spawn("test.keeper", async move { keeper.run_at(backing, times).await });
     }
 
     /// Waits until the account is that good and has that token.
@@ -248,7 +253,12 @@ async fn a_person_who_logs_in_while_a_renewal_is_unwritten_wins() {
     let store = Arc::clone(&first.store);
     world.fake.inner().on_refresh = Some(Box::new(move || store.set_available(false)));
     first.wait_for(OK, Some("access-1")).await;
-    world.stopped(2, Vec::new(), Vault::new([1; 32], None)).log_in().await;
+    // One that waits for the lock hears of it too.
+    let second = world.stopped(2, Vec::new(), Vault::new([1; 32], None));
+    second.run_at(Times { lock_wait: PATIENCE * 2, ..TIMES });
+    until("it has read the login", async || second.view().origin == Origin::Store).await;
+    second.log_in().await;
+    second.wait_for(OK, Some("access-2")).await;
     first.store.set_available(true);
     first.wait_for(OK, Some("access-2")).await;
     let stands = world.stored(&first.backing.vault).await.unwrap();
