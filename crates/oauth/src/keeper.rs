@@ -115,8 +115,8 @@ impl Times {
 // === impl Keeper ===
 
 impl Keeper {
-    /// A keeper of what these platforms have, and of these tokens. Until [`Keeper::run`] is running nothing is
-    /// known of any account.
+    /// A keeper of what these platforms have, and of these tokens. Nothing else is known of an account until
+    /// [`Keeper::run`] is running.
     pub fn new(providers: &[Arc<dyn Provider>], fallbacks: Vec<Fallback>) -> Self {
         let mut fallbacks: BTreeMap<_, _> = fallbacks
             .into_iter()
@@ -164,6 +164,14 @@ impl Keeper {
             .values()
             .map(|slot| Minder::new(Arc::clone(slot), Arc::clone(&tools), seen.clone()).run());
         tokio::join!(reader::read(&tools, &snapshots), join_all(minders));
+    }
+
+    /// Waits until what the store holds is told, or the store has been out of reach for 5 s; for ever while
+    /// [`Keeper::run`] is not running. Who makes connectors after that makes them with the accounts there are.
+    pub async fn settled(&self) {
+        for slot in self.0.slots.values() {
+            slot.settled().await;
+        }
     }
 
     /// The store holds something new: it is read at once.

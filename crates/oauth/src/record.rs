@@ -137,3 +137,65 @@ fn in_order(mut scopes: Vec<String>) -> Vec<String> {
     scopes.dedup();
     scopes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::EPOCH;
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn tokens(refresh: Option<&str>, scopes: Option<&[&str]>) -> Tokens {
+        Tokens {
+            access_token: "a2".into(),
+            refresh_token: refresh.map(SecretString::from),
+            expires_in: Some(HOUR),
+            scopes: scopes.map(owned),
+        }
+    }
+
+    fn owned(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
+    }
+
+    fn known() -> Record {
+        let identity = Identity {
+            user_id: "1".to_owned(),
+            login: "one".to_owned(),
+            scopes: owned(&["y", "x"]),
+            expires_in: Some(HOUR * 2),
+        };
+        Record::of_login(Tokens { expires_in: None, ..tokens(Some("r1"), None) }, identity, NOW)
+    }
+
+    #[test]
+    fn what_an_answer_to_a_refresh_leaves_out_stays_as_it_was() {
+        let before = known();
+        assert_eq!(
+            (before.expires_at, before.scopes.clone()),
+            (Some(NOW.plus(HOUR * 2)), owned(&["x", "y"]))
+        );
+        let kept = before.renewed(tokens(None, None), NOW);
+        assert_eq!((kept.refresh_text(), &kept.scopes), (Some("r1"), &owned(&["x", "y"])));
+        let told = before.renewed(tokens(Some("r2"), Some(&["z", "x", "z"])), NOW);
+        assert_eq!((told.refresh_text(), &told.scopes), (Some("r2"), &owned(&["x", "z"])));
+        assert_eq!((told.expires_at, told.user_id.as_str()), (Some(NOW.plus(HOUR)), "1"));
+    }
+
+    #[test]
+    fn the_same_in_another_order_is_no_news() {
+        let say = |login: &str, scopes: &[&str]| Identity {
+            user_id: "1".to_owned(),
+            login: login.to_owned(),
+            scopes: owned(scopes),
+            expires_in: Some(HOUR),
+        };
+        let mut record = known();
+        assert!(!record.learn(say("one", &["x", "y"]), NOW) && !record.learn(say("one", &["y", "x"]), NOW));
+        assert!(record.learn(say("renamed", &["x", "y"]), NOW) && record.learn(say("renamed", &["x"]), NOW));
+        assert_eq!((record.login.as_str(), record.scopes), ("renamed", owned(&["x"])));
+        let mut set = Record::of_token("t".into(), None);
+        assert!(set.learn(say("one", &[]), NOW));
+        assert_eq!(set.expires_at, Some(NOW.plus(HOUR)));
+    }
+}

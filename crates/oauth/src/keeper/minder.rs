@@ -45,11 +45,8 @@ impl Minder {
     /// Minds it until the process stops.
     pub(super) async fn run(mut self) {
         let stop = self.tools.runtime.stop.clone();
-        let Some(provider) = self.slot.provider.clone() else {
-            // Nobody can say anything of it.
-            self.slot.set_origin(Origin::Settings);
-            return self.slot.tell(self.slot.fallback.as_ref(), CredentialState::Ok, true);
-        };
+        // Without a platform to ask it stays as it is.
+        let Some(provider) = self.slot.provider.clone() else { return self.slot.settle() };
         let mut snapshots = self.snapshots.clone();
         let is_read = tokio::select! {
             biased;
@@ -58,10 +55,11 @@ impl Minder {
             () = tokio::time::sleep(self.tools.times.store_wait) => false,
         };
         if is_read {
-            self.snapshots.mark_changed();
+            self.adopt_latest().await;
         } else {
             self.fall_back();
         }
+        self.slot.settle();
         let mut refusals = self.slot.refusals();
         loop {
             let due = self.refresh.next();
@@ -170,8 +168,8 @@ impl Minder {
         self.refresh = Refresh::new(self.tools.times.pace, facts, clock.instant(), self.unit());
         self.record = Some(record);
         self.slot.set_reason(None);
-        // What is over is told once it could not be renewed, and what is not known once it was asked about.
-        if self.refresh.is_usable() && facts.is_confirmed {
+        // What is over is told once it could not be renewed.
+        if self.refresh.is_usable() {
             self.publish();
         }
     }
@@ -253,7 +251,7 @@ impl Minder {
     fn on(&mut self, input: Input) {
         let (now, unit) = (self.tools.runtime.clock.instant(), self.unit());
         self.refresh.on(input, now, unit);
-        // What waits for a first answer of the platform, or for a renewal that is due now, is told after that.
+        // What waits for a renewal that is due now is told after that.
         let waits = !self.refresh.is_usable() && self.refresh.is_renewal_due(now);
         if !waits && input != Input::Doubted {
             self.publish();
