@@ -210,18 +210,12 @@ impl Exchange {
         url: &str,
         fields: &[(&str, &str)],
     ) -> Result<Answer, ProviderError> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("client_id", &flow.client_id);
-        if let Some(secret) = &flow.client_secret {
-            form.append_pair("client_secret", secret.expose_secret());
-        }
-        let form = form.extend_pairs(fields).finish();
         let request = Request::builder()
             .method(Method::POST)
             .uri(url)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
-            .body(Sent::from(form))
+            .body(Sent::from(form(flow, fields)))
             .map_err(|error| ProviderError::Unavailable(format!("not an address: {error}")))?;
         self.http.ask(request).await.map_err(|error| ProviderError::Unavailable(error.to_string()))
     }
@@ -238,6 +232,16 @@ impl Scopes {
     }
 }
 
+/// What is sent: the application's credentials stand in the form (RFC 6749, section 2.3.1).
+fn form(flow: &FlowSpec, fields: &[(&str, &str)]) -> String {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("client_id", &flow.client_id);
+    if let Some(secret) = &flow.client_secret {
+        form.append_pair("client_secret", secret.expose_secret());
+    }
+    form.extend_pairs(fields).finish()
+}
+
 fn secrets_of<'a>(flow: &'a FlowSpec, more: &[&'a SecretString]) -> Vec<&'a str> {
     more.iter().copied().chain(flow.client_secret.as_ref()).map(|secret| secret.expose_secret()).collect()
 }
@@ -250,3 +254,6 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, secrets: &[&str]) -> Result
     serde_json::from_slice(&answer.body)
         .map_err(|_| ProviderError::Unavailable("an answer that is not what the protocol has".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn redirect_uri(flow: &FlowSpec, slot: &Slot, public_url: Option<&str>) -> Resul
     // Both names are of accounts that there are, not from outside.
     Ok(format!("{}/oauth/{}/{}/callback", base.trim_end_matches('/'), slot.platform, slot.identity))
 }
+
+#[cfg(test)]
+mod tests;

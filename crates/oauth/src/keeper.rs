@@ -85,8 +85,10 @@ struct Times {
     reread: Duration,
     /// After so long without the store the token of the settings is used.
     store_wait: Duration,
-    /// How long one call of the store or the platform may take.
+    /// How long one call of the store may take.
     call: Duration,
+    /// How long the platform may take to say whose a token is.
+    ask: Duration,
     /// The lock of a refresh.
     lock: LeaseTimes,
     /// How long to wait for it.
@@ -101,7 +103,8 @@ impl Times {
         pace: Pace::DEFAULT,
         reread: Duration::from_secs(5),
         store_wait: Duration::from_secs(5),
-        call: Duration::from_secs(20),
+        call: Duration::from_secs(5),
+        ask: Duration::from_secs(20),
         lock: LeaseTimes { ttl: Duration::from_secs(30), renew: Duration::from_secs(10) },
         lock_wait: Duration::from_secs(60),
         first_rewrite: Duration::from_secs(1),
@@ -112,8 +115,8 @@ impl Times {
 // === impl Keeper ===
 
 impl Keeper {
-    /// A keeper of what these platforms have, and of these tokens. Until [`Keeper::run`] is running nothing is
-    /// known of any account.
+    /// A keeper of what these platforms have, and of these tokens. Nothing else is known of an account until
+    /// [`Keeper::run`] is running.
     pub fn new(providers: &[Arc<dyn Provider>], fallbacks: Vec<Fallback>) -> Self {
         let mut fallbacks: BTreeMap<_, _> = fallbacks
             .into_iter()
@@ -161,6 +164,14 @@ impl Keeper {
             .values()
             .map(|slot| Minder::new(Arc::clone(slot), Arc::clone(&tools), seen.clone()).run());
         tokio::join!(reader::read(&tools, &snapshots), join_all(minders));
+    }
+
+    /// Waits until what the store holds is told, or the store has been out of reach for 5 s; for ever while
+    /// [`Keeper::run`] is not running. Who makes connectors after that makes them with the accounts there are.
+    pub async fn settled(&self) {
+        for slot in self.0.slots.values() {
+            slot.settled().await;
+        }
     }
 
     /// The store holds something new: it is read at once.

@@ -5,6 +5,8 @@
 //! and says when only a person can help. What is stored is sealed by a [`Vault`].
 
 mod exchange;
+#[cfg(test)]
+mod fake;
 mod flows;
 mod keeper;
 mod provider;

@@ -61,7 +61,7 @@ impl Record {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             expires_at: lasts.map(|lasts| now.plus(lasts)),
-            scopes: identity.scopes,
+            scopes: in_order(identity.scopes),
         }
     }
 
@@ -83,7 +83,7 @@ impl Record {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token.or_else(|| self.refresh_token.clone()),
             expires_at: tokens.expires_in.map(|lasts| now.plus(lasts)),
-            scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),
+            scopes: tokens.scopes.map_or_else(|| self.scopes.clone(), in_order),
             ..self.clone()
         }
     }
@@ -92,9 +92,9 @@ impl Record {
     pub(crate) fn learn(&mut self, identity: Identity, now: Timestamp) -> bool {
         let lasts = identity.expires_in.filter(|lasts| *lasts > Duration::ZERO);
         let ends = self.expires_at.or_else(|| lasts.map(|lasts| now.plus(lasts)));
-        let is_news = (&self.user_id, &self.login, &self.scopes, self.expires_at)
-            != (&identity.user_id, &identity.login, &identity.scopes, ends);
-        let Identity { user_id, login, scopes, .. } = identity;
+        let (user_id, login, scopes) = (identity.user_id, identity.login, in_order(identity.scopes));
+        let is_news =
+            (&self.user_id, &self.login, &self.scopes, self.expires_at) != (&user_id, &login, &scopes, ends);
         (self.user_id, self.login, self.scopes, self.expires_at) = (user_id, login, scopes, ends);
         is_news
     }
@@ -128,5 +128,74 @@ impl Record {
             serde_json::from_slice(json).ok()?;
         let (access_token, refresh_token) = (access_token.into(), refresh_token.map(SecretString::from));
         Some(Self { user_id, login, access_token, refresh_token, expires_at, scopes })
+    }
+}
+
+/// A platform may tell the same scopes in another order each time, which is no news.
+fn in_order(mut scopes: Vec<String>) -> Vec<String> {
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::EPOCH;
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn tokens(refresh: Option<&str>, scopes: Option<&[&str]>) -> Tokens {
+        Tokens {
+            access_token: "a2".into(),
+            refresh_token: refresh.map(SecretString::from),
+            expires_in: Some(HOUR),
+            scopes: scopes.map(owned),
+        }
+    }
+
+    fn owned(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
+    }
+
+    fn known() -> Record {
+        let identity = Identity {
+            user_id: "1".to_owned(),
+            login: "one".to_owned(),
+            scopes: owned(&["y", "x"]),
+            expires_in: Some(HOUR * 2),
+        };
+        Record::of_login(Tokens { expires_in: None, ..tokens(Some("r1"), None) }, identity, NOW)
+    }
+
+    #[test]
+    fn what_an_answer_to_a_refresh_leaves_out_stays_as_it_was() {
+        let before = known();
+        assert_eq!(
+            (before.expires_at, before.scopes.clone()),
+            (Some(NOW.plus(HOUR * 2)), owned(&["x", "y"]))
+        );
+        let kept = before.renewed(tokens(None, None), NOW);
+        assert_eq!((kept.refresh_text(), &kept.scopes), (Some("r1"), &owned(&["x", "y"])));
+        let told = before.renewed(tokens(Some("r2"), Some(&["z", "x", "z"])), NOW);
+        assert_eq!((told.refresh_text(), &told.scopes), (Some("r2"), &owned(&["x", "z"])));
+        assert_eq!((told.expires_at, told.user_id.as_str()), (Some(NOW.plus(HOUR)), "1"));
+    }
+
+    #[test]
+    fn the_same_in_another_order_is_no_news() {
+        let say = |login: &str, scopes: &[&str]| Identity {
+            user_id: "1".to_owned(),
+            login: login.to_owned(),
+            scopes: owned(scopes),
+            expires_in: Some(HOUR),
+        };
+        let mut record = known();
+        assert!(!record.learn(say("one", &["x", "y"]), NOW) && !record.learn(say("one", &["y", "x"]), NOW));
+        assert!(record.learn(say("renamed", &["x", "y"]), NOW) && record.learn(say("renamed", &["x"]), NOW));
+        assert_eq!((record.login.as_str(), record.scopes), ("renamed", owned(&["x"])));
+        let mut set = Record::of_token("t".into(), None);
+        assert!(set.learn(say("one", &[]), NOW));
+        assert_eq!(set.expires_at, Some(NOW.plus(HOUR)));
     }
 }

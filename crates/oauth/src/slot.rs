@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chatbus_connector::{Account, AccountKeeper, Credential, CredentialState};
 use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
 
 use crate::view::state_name;
 use crate::{AccountView, Origin, Provider, Record};
@@ -22,9 +23,10 @@ pub(crate) struct Slot {
     pub(crate) account: Account,
     keeper: AccountKeeper,
     beside: Mutex<Beside>,
+    is_settled: watch::Sender<bool>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Beside {
     origin: Origin,
     reason: Option<String>,
@@ -40,10 +42,25 @@ impl Slot {
         wanted: Vec<String>,
         fallback: Option<Record>,
     ) -> Self {
-        let (account, keeper) = Account::new(Credential::default());
+        // Connectors choose their account when they are made, which may be before anything was read or asked.
+        let (first, origin) = match &fallback {
+            Some(record) => (credential(Some(record), CredentialState::Ok, true), Origin::Settings),
+            None => (Credential::default(), Origin::Nowhere),
+        };
+        let (account, keeper) = Account::new(Credential { generation: 1, ..first });
         let (platform, identity) = (platform.to_owned(), identity.to_owned());
-        let beside = Mutex::default();
-        Self { platform, identity, wanted, provider, fallback, account, keeper, beside }
+        let beside = Mutex::new(Beside { origin, reason: None });
+        Self {
+            platform,
+            identity,
+            wanted,
+            provider,
+            fallback,
+            account,
+            keeper,
+            beside,
+            is_settled: watch::Sender::new(false),
+        }
     }
 
     /// Tells connectors what is known now; nothing when nothing changed.
@@ -51,9 +68,9 @@ impl Slot {
         let known = self.keeper.now();
         let told = credential(record, state, is_usable);
         if is_same(&known, &told) {
-            self.keeper.tell_state(state)
+            self.keeper.tell_state(state);
         } else {
-            self.keeper.tell(told)
+            self.keeper.tell(told);
         }
         if known.state != state {
             let (platform, identity) = (&self.platform, &self.identity);
@@ -68,8 +85,19 @@ impl Slot {
     }
 
     /// Tells of the tokens that platforms refused to connectors.
-    pub(crate) fn refusals(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub(crate) fn refusals(&self) -> watch::Receiver<u64> {
         self.keeper.refusals()
+    }
+
+    /// What the store holds was told, or the store gave no answer for a while.
+    pub(crate) fn settle(&self) {
+        self.is_settled.send_replace(true);
+    }
+
+    /// Waits for that.
+    pub(crate) async fn settled(&self) {
+        // The other end is this very slot's.
+        let _ = self.is_settled.subscribe().wait_for(|is_settled| *is_settled).await;
     }
 
     /// Sets where the token comes from.

@@ -38,7 +38,7 @@ pub enum DevicePoll {
         slow_down: bool,
     },
     /// Somebody has.
-    LoggedIn(LoggedIn),
+    LoggedIn(Box<LoggedIn>),
 }
 
 /// What a handle holds.
@@ -102,7 +102,10 @@ impl Flows {
         match self.exchange.device_poll(provider.flow(), &slot.wanted, &code).await {
             Ok(Polled::Pending) => Ok(DevicePoll::Pending { slow_down: false }),
             Ok(Polled::SlowDown) => Ok(DevicePoll::Pending { slow_down: true }),
-            Ok(Polled::Tokens(tokens)) => self.log_in(slot, provider, tokens).await.map(DevicePoll::LoggedIn),
+            Ok(Polled::Tokens(tokens)) => {
+                let done = self.log_in(slot, provider, tokens).await?;
+                Ok(DevicePoll::LoggedIn(Box::new(done)))
+            }
             Err(ProviderError::Refused { code, message }) => Err(match code.as_str() {
                 "access_denied" => FlowError::Denied("the code was not confirmed".to_owned()),
                 // The second is what is said of a code that is forgotten.
@@ -122,7 +125,7 @@ impl Flows {
         loop {
             tokio::time::sleep(interval).await;
             match self.device_poll(&begun.handle).await {
-                Ok(DevicePoll::LoggedIn(done)) => return Ok(done),
+                Ok(DevicePoll::LoggedIn(done)) => return Ok(*done),
                 Ok(DevicePoll::Pending { slow_down: false }) => {}
                 // RFC 8628, section 3.5, for both.
                 Ok(DevicePoll::Pending { slow_down: true })

@@ -45,11 +45,8 @@ impl Minder {
     /// Minds it until the process stops.
     pub(super) async fn run(mut self) {
         let stop = self.tools.runtime.stop.clone();
-        let Some(provider) = self.slot.provider.clone() else {
-            // Nobody can say anything of it.
-            self.slot.set_origin(Origin::Settings);
-            return self.slot.tell(self.slot.fallback.as_ref(), CredentialState::Ok, true);
-        };
+        // Without a platform to ask it stays as it is.
+        let Some(provider) = self.slot.provider.clone() else { return self.slot.settle() };
         let mut snapshots = self.snapshots.clone();
         let is_read = tokio::select! {
             biased;
@@ -58,10 +55,11 @@ impl Minder {
             () = tokio::time::sleep(self.tools.times.store_wait) => false,
         };
         if is_read {
-            self.snapshots.mark_changed();
+            self.adopt_latest().await;
         } else {
             self.fall_back();
         }
+        self.slot.settle();
         let mut refusals = self.slot.refusals();
         loop {
             let due = self.refresh.next();
@@ -77,12 +75,7 @@ impl Minder {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Ok(()) = self.snapshots.changed() => {
-                    let snapshot = self.snapshots.borrow_and_update().clone();
-                    if let Some(snapshot) = snapshot {
-                        self.adopt(&snapshot).await;
-                    }
-                }
+                Ok(()) = self.snapshots.changed() => self.adopt_latest().await,
                 Ok(()) = refusals.changed() => {
                     if *refusals.borrow_and_update() >= self.slot.generation() {
                         self.on(Input::Doubted);
@@ -93,6 +86,14 @@ impl Minder {
                     Act::Renew => self.renew(&*provider).await,
                 }
             }
+        }
+    }
+
+    /// Takes over what was read last.
+    async fn adopt_latest(&mut self) {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        if let Some(snapshot) = snapshot {
+            self.adopt(&snapshot).await;
         }
     }
 
@@ -121,9 +122,8 @@ impl Minder {
     /// A login was read; one that replaces another was had just now.
     async fn read(&mut self, opened: Opened, was_stored: bool) {
         self.slot.set_origin(Origin::Store);
-        if self.record.as_ref().is_some_and(|known| known.has_tokens_of(&opened.record)) {
-            self.record = Some(opened.record);
-        } else {
+        // Of the same tokens the platform may have told us more than it told who wrote them.
+        if !self.record.as_ref().is_some_and(|known| known.has_tokens_of(&opened.record)) {
             self.begin(opened.record, was_stored);
         }
         if opened.stale {
@@ -168,8 +168,8 @@ impl Minder {
         self.refresh = Refresh::new(self.tools.times.pace, facts, clock.instant(), self.unit());
         self.record = Some(record);
         self.slot.set_reason(None);
-        // What is over is told once it could not be renewed, and what is not known once it was asked about.
-        if self.refresh.is_usable() && facts.is_confirmed {
+        // What is over is told once it could not be renewed.
+        if self.refresh.is_usable() {
             self.publish();
         }
     }
@@ -177,7 +177,7 @@ impl Minder {
     /// Asks the platform whether the token is good.
     async fn validate(&mut self, provider: &dyn Provider) {
         let Some(record) = &self.record else { return };
-        let asking = tokio::time::timeout(self.tools.times.call, provider.identify(&record.access_token));
+        let asking = tokio::time::timeout(self.tools.times.ask, provider.identify(&record.access_token));
         let answer = tokio::select! {
             biased;
             () = self.tools.runtime.stop.cancelled() => return,
@@ -251,7 +251,7 @@ impl Minder {
     fn on(&mut self, input: Input) {
         let (now, unit) = (self.tools.runtime.clock.instant(), self.unit());
         self.refresh.on(input, now, unit);
-        // What waits for a first answer of the platform, or for a renewal that is due now, is told after that.
+        // What waits for a renewal that is due now is told after that.
         let waits = !self.refresh.is_usable() && self.refresh.is_renewal_due(now);
         if !waits && input != Input::Doubted {
             self.publish();

@@ -25,7 +25,12 @@ pub(super) async fn read(tools: &Tools, snapshots: &watch::Sender<Option<Snapsho
         changed.borrow_and_update();
         let store = stores.borrow_and_update().clone();
         if let Some(store) = store {
-            match snapshot(tools, &*store).await {
+            let read = tokio::select! {
+                biased;
+                () = tools.runtime.stop.cancelled() => return,
+                read = snapshot(tools, &*store) => read,
+            };
+            match read {
                 Ok(snapshot) => {
                     was_read = true;
                     snapshots.send_replace(Some(snapshot));

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatbus_runtime::{Backoff, Fence};
-use chatbus_state::{Held, Key, Lease};
+use chatbus_state::{Held, InvalidKey, Key, Lease};
 use chatbus_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::{oneshot, watch};
 
-use super::super::reader::{in_time, snapshot};
-use super::{Input, Minder};
+use super::{Input, Minder, Tools, in_time};
+use crate::keeper::reader::snapshot;
 use crate::{Provider, ProviderError, Record, Tokens};
 
 /// What came of a try to write.
@@ -27,7 +27,21 @@ enum Wrote {
 impl Minder {
     /// Gets another token, unless another process has or does.
     pub(super) async fn renew(&mut self, provider: &dyn Provider) {
-        match self.lock().await {
+        let mut lock = Box::pin(lock(Arc::clone(&self.tools), self.key()));
+        let locked = loop {
+            tokio::select! {
+                biased;
+                locked = &mut lock => break locked,
+                // Whoever has the lock may be done, or somebody may log in.
+                Ok(()) = self.snapshots.changed() => {
+                    self.adopt_latest().await;
+                    if !self.refresh.is_renewal_due(self.tools.runtime.clock.instant()) {
+                        return;
+                    }
+                }
+            }
+        };
+        match locked {
             Some(Ok(held)) => {
                 let fence = held.fence();
                 let (done, is_done) = oneshot::channel::<()>();
@@ -46,22 +60,10 @@ impl Minder {
         }
     }
 
-    /// Waits for the lock; `None` when the process stops first.
-    async fn lock(&self) -> Option<Result<Held, &'static str>> {
-        let tools = &self.tools;
+    /// What is locked.
+    fn key(&self) -> Result<Key, InvalidKey> {
         let (platform, identity) = (Key::hex(&self.slot.platform), Key::hex(&self.slot.identity));
-        let Ok(key) = Key::parse(&format!("oauth.{platform}.{identity}")) else {
-            return Some(Err("the account's name is too long for a lock"));
-        };
-        let value = Bytes::from(tools.holder.clone());
-        let ours = value.clone();
-        let (_keep, told) = watch::channel(value);
-        let lease = Lease::new(Arc::clone(&tools.state), tools.runtime.clone(), key, tools.times.lock, told);
-        let held = lease.acquire(|entry| entry.value == ours);
-        match tokio::time::timeout(tools.times.lock_wait, held).await {
-            Ok(held) => held.map(Ok),
-            Err(_) => Some(Err("another process is renewing it, or the shared state is out of reach")),
-        }
+        Key::parse(&format!("oauth.{platform}.{identity}"))
     }
 
     async fn renew_locked(&mut self, provider: &dyn Provider, fence: &Fence) {
@@ -200,5 +202,17 @@ impl Minder {
                 Wrote::Done
             }
         }
+    }
+}
+
+/// Waits for the lock; `None` when the process stops first.
+async fn lock(tools: Arc<Tools>, key: Result<Key, InvalidKey>) -> Option<Result<Held, &'static str>> {
+    let Ok(key) = key else { return Some(Err("the account's name is too long for a lock")) };
+    let value = Bytes::from(tools.holder.clone());
+    let (_, told) = watch::channel(value.clone());
+    let lease = Lease::new(Arc::clone(&tools.state), tools.runtime.clone(), key, tools.times.lock, told);
+    match tokio::time::timeout(tools.times.lock_wait, lease.acquire(|entry| entry.value == value)).await {
+        Ok(held) => held.map(Ok),
+        Err(_) => Some(Err("another process is renewing it, or the shared state is out of reach")),
     }
 }
