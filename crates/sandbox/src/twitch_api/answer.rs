@@ -74,6 +74,6 @@ pub(super) fn ok(body: Value) -> Answer {
 }
 
 /// 200 with `{"data":[…]}`.
-pub(super) fn data(rows: Vec<Value>) -> Answer {
+pub(super) fn data(rows: &[Value]) -> Answer {
     ok(json!({ "data": rows }))
 }

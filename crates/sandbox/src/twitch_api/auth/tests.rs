@@ -77,7 +77,7 @@ fn a_device_waits_until_its_user_decides() {
     let (mut auth, now) = auth();
     let (device, user) = auth.start_device("app", scopes_of("a b"), now);
     assert_eq!(auth.exchange_device("app", &device, now), Err(Denied::bad("authorization_pending")));
-    assert_eq!(auth.waiting_devices(now), [user.clone()]);
+    assert_eq!(auth.waiting_devices(now), [user.as_str()]);
     assert!(auth.decide_device(&user.to_ascii_lowercase(), Some("ann"), now));
     let issued = auth.exchange_device("app", &device, now).unwrap();
     assert_eq!((issued.login.as_deref(), issued.scopes.len()), (Some("ann"), 2));

@@ -40,7 +40,7 @@ pub(super) fn welcome(id: &str, at: Timestamp, session: SessionFrame<'_>, keepal
         "reconnect_url": Value::Null,
         "recovery_url": Value::Null,
     });
-    frame(id, "session_welcome", at, json!({ "session": payload }))
+    frame(id, "session_welcome", at, &json!({ "session": payload }))
 }
 
 pub(super) fn reconnect(id: &str, at: Timestamp, session: SessionFrame<'_>, url: &str) -> String {
@@ -52,11 +52,11 @@ pub(super) fn reconnect(id: &str, at: Timestamp, session: SessionFrame<'_>, url:
         "reconnect_url": url,
         "recovery_url": Value::Null,
     });
-    frame(id, "session_reconnect", at, json!({ "session": payload }))
+    frame(id, "session_reconnect", at, &json!({ "session": payload }))
 }
 
 pub(super) fn keepalive(id: &str, at: Timestamp) -> String {
-    frame(id, "session_keepalive", at, json!({}))
+    frame(id, "session_keepalive", at, &json!({}))
 }
 
 /// `notification` and `revocation`: about a subscription, whose type and version stand in front too.
@@ -75,7 +75,7 @@ pub(super) fn about(kind: &str, id: &str, at: Timestamp, payload: &Value) -> Str
     .to_string()
 }
 
-fn frame(id: &str, kind: &str, at: Timestamp, payload: Value) -> String {
+fn frame(id: &str, kind: &str, at: Timestamp, payload: &Value) -> String {
     json!({
         "metadata": { "message_id": id, "message_type": kind, "message_timestamp": at },
         "payload": payload,

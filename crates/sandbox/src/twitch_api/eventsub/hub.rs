@@ -329,3 +329,6 @@ impl Connection {
         self.last_sent + self.keepalive.saturating_sub(KEEPALIVE_MARGIN)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,8 +97,10 @@ async fn carry(api: &TwitchApi, socket: &mut WebSocket, mut line: Line) {
             continue;
         }
         tokio::select! {
-            // What is queued goes out before what the client says is answered.
+            // A freeze holds for what is told after it; what is queued goes out before what the client says is
+            // answered.
             biased;
+            () = line.stirred.notified() => {}
             out = line.outs.recv() => match out {
                 Some(Out::Text(text)) => {
                     if socket.send(Message::Text(text.into())).await.is_err() {
@@ -108,7 +110,6 @@ async fn carry(api: &TwitchApi, socket: &mut WebSocket, mut line: Line) {
                 Some(Out::Close(reason)) => return close(socket, reason).await,
                 None => return,
             },
-            () = line.stirred.notified() => {}
             came = socket.next() => match came {
                 Some(Ok(Message::Text(_) | Message::Binary(_))) => {
                     let now = core.moment();

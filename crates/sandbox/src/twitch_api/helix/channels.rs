@@ -37,5 +37,5 @@ pub(super) async fn get(State(api): State<TwitchApi>, RawQuery(query): RawQuery)
             "is_branded_content": false,
         })
     });
-    data(rows.collect())
+    data(&rows.collect::<Vec<_>>())
 }

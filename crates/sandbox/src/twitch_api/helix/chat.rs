@@ -20,6 +20,9 @@ pub(super) async fn send(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Answer {
+    if caller.login.is_some() && !caller.has_any(&[SCOPE]) {
+        return Err(Problem::scope(SCOPE));
+    }
     let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
     let must = |name| text(&fields, name).ok_or_else(|| Problem::missing(name));
     let (broadcaster_id, sender_id, message) =
@@ -45,7 +48,7 @@ pub(super) async fn send(
             .then(|| Refused { code: "msg_rejected".to_owned(), message: "The message is blank.".to_owned() })
     });
     let post = Post { login: &login, channel: &channel, text: &said, parent };
-    data(vec![match api.chat.post(post, refused) {
+    data(&[match api.chat.post(post, refused) {
         Ok(id) => json!({ "message_id": id, "is_sent": true, "drop_reason": Value::Null }),
         Err(refused) => json!({
             "message_id": "",
@@ -60,9 +63,6 @@ pub(super) async fn send(
 fn sender(api: &TwitchApi, caller: &Caller, sender_id: &str, channel: &str) -> Result<String, Problem> {
     match &caller.login {
         Some(login) => {
-            if !caller.has_any(&[SCOPE]) {
-                return Err(Problem::scope(SCOPE));
-            }
             if caller.user_id().as_deref() != Some(sender_id) {
                 return Err(Problem::new(
                     401,

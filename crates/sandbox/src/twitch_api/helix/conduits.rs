@@ -19,7 +19,7 @@ const PAGE: usize = 100;
 
 pub(super) async fn get(State(api): State<TwitchApi>, Extension(caller): Extension<Caller>) -> Answer {
     let client_id = application(&caller)?;
-    data(api.core.lock().hub.conduits_of(client_id))
+    data(&api.core.lock().hub.conduits_of(client_id))
 }
 
 pub(super) async fn make(
@@ -31,7 +31,7 @@ pub(super) async fn make(
     let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
     let count = shard_count(&fields)?;
     let made = api.core.lock().hub.make_conduit(client_id, count);
-    data(vec![made.ok_or(Problem::new(429, "Conduit limit reached"))?])
+    data(&[made.ok_or(Problem::new(429, "Conduit limit reached"))?])
 }
 
 pub(super) async fn resize(
@@ -44,7 +44,7 @@ pub(super) async fn resize(
     let id = text(&fields, "id").ok_or_else(|| Problem::missing("id"))?;
     let count = shard_count(&fields)?;
     let resized = api.core.lock().hub.resize_conduit(client_id, id, count);
-    data(vec![resized.ok_or_else(not_found)?])
+    data(&[resized.ok_or_else(not_found)?])
 }
 
 pub(super) async fn delete(

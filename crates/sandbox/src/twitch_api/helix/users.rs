@@ -65,5 +65,5 @@ pub(super) async fn get(
             rows.push(row);
         }
     }
-    data(rows)
+    data(&rows)
 }
