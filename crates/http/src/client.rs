@@ -142,6 +142,7 @@ mod tests {
     use super::*;
 
     /// A server that answers every connection with these bytes and closes it.
+    #[expect(clippy::disallowed_methods, reason = "the test's executor is the owner of its tasks")]
     async fn server(answer: &'static [u8]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
