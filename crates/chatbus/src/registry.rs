@@ -24,7 +24,11 @@ pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
 
 /// Every platform.
 pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
-    vec![Box::new(chatbus_platform_twitch::Factory), Box::new(chatbus_platform_playground::Factory)]
+    vec![
+        Box::new(chatbus_platform_twitch::Factory),
+        Box::new(chatbus_platform_playground::Factory),
+        Box::new(chatbus_platform_webhook::Factory),
+    ]
 }
 
 /// Adds what the chosen bus and the platforms have against the settings, so that one look shows
@@ -118,6 +122,7 @@ pub(crate) fn platform_table() -> PlatformTable {
         Platform { name: "discord", aliases: &[], reach: Reach::Public },
         Platform { name: "twilio", aliases: &[], reach: Reach::Direct },
         Platform { name: chatbus_platform_playground::PLATFORM, aliases: &[], reach: Reach::Public },
+        Platform { name: chatbus_platform_webhook::PLATFORM, aliases: &[], reach: Reach::Public },
         Platform { name: GATEWAY, aliases: &["api-gateway"], reach: Reach::Gateway },
     ])
 }
