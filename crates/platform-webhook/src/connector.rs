@@ -1,29 +1,30 @@
-//! Reads what is new, for as long as it is told to run.
+//! Webhooks as a platform.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_connector::{AuthState, ConnectionState, Connector, Emit, Emitted, LastError, Sink, Status};
-use chatbus_event::{Clock, Shape, Timestamp, Topic};
-use chatbus_runtime::{Backoff, CancellationToken, Runtime};
-use secrecy::SecretString;
+use chatbus_connector::{AuthState, ConnectionState, Connector, Emit, Sink, Status, Webhook};
+use chatbus_event::{Clock, Shape, Topic};
+use chatbus_runtime::{CancellationToken, Runtime};
 use tracing::{info, warn};
-use url::Url;
 
-use crate::PLATFORM;
-use crate::api::{Api, Page, Unread};
+use crate::channels::Channels;
+use crate::destination::Destination;
+use crate::inbox::Inbox;
 use crate::normalize::Normalizer;
+use crate::outbox::Outbox;
+use crate::signature::Keys;
 use crate::sink::WebhookSink;
+use crate::{PATH, PLATFORM};
 
 /// What a connector is made from.
 #[derive(Debug, Clone)]
 pub struct WebhookConfig {
-    /// Where the API is.
-    pub url: Url,
-    /// The account's token.
-    pub token: SecretString,
-    /// Channels to read and speak in, as [`channel_name`](crate::channel_name) gives them.
+    /// Where is posted to; `None` where messages are only taken.
+    pub destination: Option<Destination>,
+    /// The secrets, for both directions.
+    pub keys: Keys,
+    /// Channels to take messages in and to speak in, as [`channel_name`](crate::channel_name) gives them.
     pub channels: Vec<Arc<str>>,
     /// Where answers come in: this instance's own egress topic.
     pub egress: Topic,
@@ -31,20 +32,15 @@ pub struct WebhookConfig {
     pub shape: Shape,
 }
 
-/// Reads and speaks on the platform.
+/// Takes what is posted, and posts what is said.
 #[derive(Debug)]
 pub struct WebhookConnector {
-    api: Api,
-    config: WebhookConfig,
     status: Status,
+    channels: Arc<Channels>,
     sink: Arc<WebhookSink>,
+    inbox: Arc<Inbox>,
+    host: Option<String>,
 }
-
-/// How often it is asked what is new.
-const POLL_EVERY: Duration = Duration::from_secs(1);
-/// The first wait after an answer that did not come, and the longest.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MOST: Duration = Duration::from_secs(30);
 
 // === impl WebhookConnector ===
 
@@ -54,57 +50,28 @@ impl WebhookConnector {
     /// # Errors
     /// When TLS cannot be set up on this machine; why, for people.
     pub fn new(config: WebhookConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let api = Api::new(config.url.clone(), config.token.clone())?;
+        let WebhookConfig { destination, keys, channels, egress, shape } = config;
+        let keys = Arc::new(keys);
+        let outbox = destination.map(|to| Outbox::new(to, Arc::clone(&keys))).transpose()?;
+        let host = outbox.as_ref().map(|outbox| outbox.host().to_owned());
+        let channels = Arc::new(Channels::new(channels));
         let auth = AuthState { state: "ok", ..AuthState::anonymous() };
-        let status = Status::new(config.channels.iter().map(ToString::to_string), auth);
-        let sink = WebhookSink::new(api.clone(), config.channels.clone(), status.clone(), clock);
-        Ok(Self { api, config, status, sink: Arc::new(sink) })
+        let status = Status::new(channels.names().0, auth);
+        let sink = WebhookSink::new(outbox, Arc::clone(&channels), status.clone(), clock);
+        let normalizer = Normalizer { egress, shape };
+        let inbox = Inbox::new(keys, Arc::clone(&channels), normalizer, status.clone());
+        Ok(Self { status, channels, sink: Arc::new(sink), inbox: Arc::new(inbox), host })
     }
 
-    fn note_page(&self, page: &Page, now: Timestamp) {
-        let count = u64::try_from(page.messages.len()).unwrap_or(u64::MAX);
-        if self.status.snapshot().state == ConnectionState::Connected {
-            self.status.count(|snapshot| {
-                snapshot.last_pong_at = Some(now);
-                snapshot.counters.received += count;
-                if count > 0 {
-                    snapshot.last_message_at = Some(now);
-                }
-            });
-            return;
-        }
-        info!(event = "webhook.connected", platform = PLATFORM, "connected");
+    /// There is nobody to ask: a channel that is wanted is joined while this runs.
+    fn show_channels(&self) {
+        let (wanted, added) = self.channels.names();
         self.status.update(|snapshot| {
-            snapshot.joined_channels = snapshot.wanted_channels.clone();
-            snapshot.last_pong_at = Some(now);
-            snapshot.counters.received += count;
-            snapshot.auth.state = "ok";
-            if snapshot.state == ConnectionState::Reconnecting {
-                snapshot.last_reconnect_at = Some(now);
-                snapshot.counters.reconnects += 1;
-            }
-            snapshot.state = ConnectionState::Connected;
+            let is_on = snapshot.state == ConnectionState::Connected;
+            snapshot.joined_channels = if is_on { wanted.clone() } else { Default::default() };
+            (snapshot.wanted_channels, snapshot.added_channels) = (wanted, added);
         });
-        self.sink.set_lost(None);
-    }
-
-    fn note_unread(&self, why: Unread, runtime: &Runtime) {
-        let was_connected = self.status.snapshot().state == ConnectionState::Connected;
-        if was_connected {
-            warn!(event = "webhook.lost", platform = PLATFORM, errorCode = %why.code, "connection lost");
-            self.sink.set_lost(Some(runtime.clock.instant()));
-        }
-        self.status.update(|snapshot| {
-            snapshot.joined_channels.clear();
-            if was_connected {
-                snapshot.state = ConnectionState::Reconnecting;
-            }
-            if why.is_refused {
-                snapshot.auth.state = "needs_reauth";
-            }
-            let at = runtime.clock.now();
-            snapshot.last_error = Some(LastError { code: why.code, message: why.message, at });
-        });
+        self.sink.note_change();
     }
 }
 
@@ -122,40 +89,37 @@ impl Connector for WebhookConnector {
         Arc::clone(&self.sink) as Arc<dyn Sink>
     }
 
-    /// Each text has a connection of its own, so nothing has to be kept open for the sink.
-    async fn run(self: Arc<Self>, runtime: Runtime, emit: Arc<dyn Emit>, _: CancellationToken) {
-        let normalizer = Normalizer {
-            egress: self.config.egress.clone(),
-            shape: self.config.shape,
-            entropy: Arc::clone(&runtime.entropy),
-        };
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-        let mut cursor: Option<String> = None;
-        // What was read is handed over whatever happens: only reading and waiting are given up.
-        while let Some(read) = runtime.stop.run_until_cancelled(self.api.read(cursor.as_deref())).await {
-            let pause = match read {
-                Ok(page) => {
-                    backoff.reset();
-                    let now = runtime.clock.now();
-                    self.note_page(&page, now);
-                    let of_ours = page.messages.iter().filter_map(|message| normalizer.chat(message, now));
-                    let events: Vec<_> =
-                        of_ours.filter(|event| self.config.channels.contains(&event.conversation)).collect();
-                    if !events.is_empty() && emit.emit(events).await == Emitted::Stopped {
-                        break;
-                    }
-                    cursor = Some(page.next);
-                    POLL_EVERY
-                }
-                Err(why) => {
-                    self.note_unread(why, &runtime);
-                    backoff.next(&*runtime.entropy)
-                }
-            };
-            if runtime.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                break;
-            }
+    fn webhook(&self) -> Option<Arc<dyn Webhook>> {
+        Some(Arc::clone(&self.inbox) as Arc<dyn Webhook>)
+    }
+
+    /// At most 1,000 channels, the configured ones included.
+    fn set_channels(&self, added: Vec<String>) {
+        let left_out = self.channels.set_added(&added);
+        if left_out.malformed + left_out.beyond > 0 {
+            warn!(
+                event = "webhook.channels_left_out",
+                platform = PLATFORM,
+                malformed = left_out.malformed,
+                beyond = left_out.beyond,
+                "some channels are left out"
+            );
         }
+        self.show_channels();
+    }
+
+    /// Nothing is read here, and what the sink has in hand has connections of its own.
+    async fn run(self: Arc<Self>, runtime: Runtime, _: Arc<dyn Emit>, _: CancellationToken) {
+        if !runtime.stop.is_cancelled() {
+            let host = self.host.as_deref().unwrap_or("nowhere");
+            info!(event = "webhook.connected", platform = PLATFORM, path = PATH, to = host, "ready");
+            self.inbox.open(Arc::clone(&runtime.entropy));
+            self.status.update(|snapshot| snapshot.state = ConnectionState::Connected);
+            self.show_channels();
+            self.sink.set_stopped(None);
+        }
+        runtime.stop.cancelled().await;
         self.status.update(|snapshot| snapshot.state = ConnectionState::Disconnected);
+        self.show_channels();
     }
 }

@@ -1,32 +1,52 @@
-//! The platform's settings, and the connector they make.
+//! The settings, and the connector they make.
 
 use std::sync::Arc;
 
 use chatbus_connector::{BuildContext, Connector, PlatformFactory};
-use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
-use secrecy::SecretString;
-use url::Url;
+use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values, parse_list};
 
-use crate::{PLATFORM, WebhookConfig, WebhookConnector, channel_name};
+use crate::channels::MAX_CHANNELS;
+use crate::signature::Keys;
+use crate::{Destination, PLATFORM, WebhookConfig, WebhookConnector, channel_name};
 
 /// Makes the connector.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Factory;
 
 const SETTINGS: &[SettingSpec] = &[
-    SettingSpec::new("WEBHOOK_ENABLED", Kind::Bool, "`false` turns Webhook off whatever else is set."),
-    SettingSpec::new("WEBHOOK_URL", Kind::Urls(&["https", "http"]), "Where the API of Webhook is."),
-    SettingSpec::new("WEBHOOK_TOKEN", Kind::Secret, "The account's token."),
+    SettingSpec::new("WEBHOOK_ENABLED", Kind::Bool, "`false` turns webhooks off whatever else is set."),
+    SettingSpec::new(
+        "WEBHOOK_URL",
+        Kind::Secret,
+        "Where is posted what is to be said: an `https` URL. Without it messages are only taken.",
+    ),
+    SettingSpec::new(
+        "WEBHOOK_SECRET",
+        Kind::Secret,
+        "The secret of both directions: `whsec_` and the base64 of 24 to 64 random bytes.",
+    ),
+    SettingSpec::new(
+        "WEBHOOK_SECRET_PREVIOUS",
+        Kind::Secret,
+        "Secrets that still count while another is brought in, at most four.",
+    ),
     SettingSpec::new(
         "WEBHOOK_CHANNELS",
         Kind::List,
-        "Channels to read and speak in, with or without `#`. A public answer that names no channel goes to the \
-         first.",
+        "Channels to take messages in and to speak in, with or without `#`. A public answer that names no channel \
+         goes to the first.",
     ),
+    SettingSpec::new(
+        "WEBHOOK_ALLOW_PRIVATE",
+        Kind::Bool,
+        "`true` lets WEBHOOK_URL lead to private, loopback and link-local addresses, and be `http` to a loopback \
+         address.",
+    )
+    .default("false"),
 ];
 
-/// Each of them is needed when one is there.
-const NEEDED: [&str; 3] = ["WEBHOOK_URL", "WEBHOOK_TOKEN", "WEBHOOK_CHANNELS"];
+/// More old secrets than this are no rotation.
+const MAX_PREVIOUS: usize = 4;
 
 // === impl Factory ===
 
@@ -51,43 +71,60 @@ impl PlatformFactory for Factory {
 /// The configuration, or every problem with it.
 fn read(values: &Values, cx: &BuildContext) -> Result<Option<WebhookConfig>, Vec<Problem>> {
     let enabled = values.bool("WEBHOOK_ENABLED");
-    let is_named = NEEDED.iter().any(|name| values.is_set(name));
+    let named = ["WEBHOOK_URL", "WEBHOOK_SECRET", "WEBHOOK_CHANNELS"];
+    let is_named = named.iter().any(|name| values.is_set(name));
     if enabled == Some(false) || (enabled.is_none() && !is_named) {
         return Ok(None);
     }
-    let because = "is needed because Webhook is on";
-    let mut problems: Vec<Problem> = NEEDED
-        .iter()
-        .filter(|name| values.text(name).is_none())
-        .map(|name| Problem::new(*name, because))
-        .collect();
+    let mut problems = Vec::new();
+    let destination = destination(values, &mut problems);
+    let keys = keys(values, &mut problems);
     let channels = channels(values, &mut problems);
-    let url = values.text("WEBHOOK_URL").and_then(|text| url(text, &mut problems));
-    match (url, values.text("WEBHOOK_TOKEN")) {
-        (Some(url), Some(token)) if problems.is_empty() => Ok(Some(WebhookConfig {
-            url,
-            token: SecretString::from(token.to_owned()),
-            channels,
-            egress: cx.egress.clone(),
-            shape: cx.shape,
-        })),
+    match keys {
+        Some(keys) if problems.is_empty() => {
+            let (egress, shape) = (cx.egress.clone(), cx.shape);
+            Ok(Some(WebhookConfig { destination, keys, channels, egress, shape }))
+        }
         _ => Err(problems),
     }
 }
 
-fn url(text: &str, problems: &mut Vec<Problem>) -> Option<Url> {
-    let parsed = Url::parse(text.trim()).ok();
-    let url = parsed.filter(|url| url.has_host() && url.username().is_empty() && url.password().is_none());
-    if url.is_none() {
-        problems.push(Problem::new("WEBHOOK_URL", "is no URL: use https://HOST, without a user in it"));
+fn needed(name: &str, what: &str) -> Problem {
+    Problem::new(name, format!("is needed because webhooks are on: {what}"))
+}
+
+fn destination(values: &Values, problems: &mut Vec<Problem>) -> Option<Destination> {
+    let allow_private = values.bool("WEBHOOK_ALLOW_PRIVATE") == Some(true);
+    let parsed = Destination::parse(values.text("WEBHOOK_URL")?, allow_private);
+    parsed.map_err(|why| problems.push(Problem::new("WEBHOOK_URL", why.to_string()))).ok()
+}
+
+fn keys(values: &Values, problems: &mut Vec<Problem>) -> Option<Keys> {
+    let Some(present) = values.text("WEBHOOK_SECRET") else {
+        problems.push(needed("WEBHOOK_SECRET", "whsec_ and the base64 of 24 to 64 random bytes"));
+        return None;
+    };
+    let mut keys = Keys::parse(present)
+        .map_err(|why| problems.push(Problem::new("WEBHOOK_SECRET", why.to_string())))
+        .ok()?;
+    let previous = values.text("WEBHOOK_SECRET_PREVIOUS").map(parse_list).unwrap_or_default();
+    if previous.len() > MAX_PREVIOUS {
+        problems.push(Problem::new("WEBHOOK_SECRET_PREVIOUS", "holds more than four: leave out the oldest"));
     }
-    url
+    for text in previous {
+        match keys.clone().with_previous(&text) {
+            Ok(more) => keys = more,
+            Err(why) => problems.push(Problem::new("WEBHOOK_SECRET_PREVIOUS", why.to_string())),
+        }
+    }
+    Some(keys)
 }
 
 fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
     let mut channels: Vec<Arc<str>> = Vec::new();
-    for text in values.list("WEBHOOK_CHANNELS") {
-        match channel_name(&text) {
+    let listed = values.list("WEBHOOK_CHANNELS");
+    for text in &listed {
+        match channel_name(text) {
             Some(name) if channels.contains(&name) => {}
             Some(name) => channels.push(name),
             None => problems.push(Problem::new(
@@ -96,49 +133,14 @@ fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
             )),
         }
     }
+    if listed.is_empty() {
+        problems.push(needed("WEBHOOK_CHANNELS", "name a channel"));
+    }
+    if channels.len() > MAX_CHANNELS {
+        problems.push(Problem::new("WEBHOOK_CHANNELS", format!("holds more than {MAX_CHANNELS}")));
+    }
     channels
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use chatbus_event::{InstanceId, Shape, Topic};
-    use chatbus_runtime::SystemClock;
-    use chatbus_runtime::settings::{Origin, resolve};
-
-    fn read_from(pairs: &[(&str, &str)]) -> Result<Option<WebhookConfig>, Vec<String>> {
-        let origin = |name: &str| Origin::Environment(name.to_owned());
-        let layer = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned(), origin(name)));
-        let (values, problems) = resolve(SETTINGS, &[layer.collect()]);
-        assert_eq!(problems, []);
-        let instance = InstanceId::parse("test").unwrap();
-        let egress = Topic::egress_of(&instance);
-        let cx = BuildContext::alone(instance, egress, Shape::default(), Arc::new(SystemClock));
-        read(&values, &cx).map_err(|problems| problems.into_iter().map(|problem| problem.setting).collect())
-    }
-
-    const URL: (&str, &str) = ("WEBHOOK_URL", "https://api.example.com");
-    const TOKEN: (&str, &str) = ("WEBHOOK_TOKEN", "a-token");
-    const CHANNELS: (&str, &str) = ("WEBHOOK_CHANNELS", "a, #B a");
-
-    #[test]
-    fn it_runs_where_an_address_a_token_and_a_channel_are_named() {
-        let config = read_from(&[URL, TOKEN, CHANNELS]).unwrap().unwrap();
-        assert_eq!(config.channels, ["#a".into(), "#b".into()]);
-        assert!(!format!("{config:?}").contains("a-token"));
-        assert!(read_from(&[]).unwrap().is_none());
-        assert!(read_from(&[("WEBHOOK_ENABLED", "false"), URL, TOKEN, CHANNELS]).unwrap().is_none());
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_named() {
-        for (pairs, settings) in [
-            (&[URL][..], &["WEBHOOK_TOKEN", "WEBHOOK_CHANNELS"][..]),
-            (&[("WEBHOOK_ENABLED", "true")], &NEEDED),
-            (&[URL, TOKEN, ("WEBHOOK_CHANNELS", "a/b")], &["WEBHOOK_CHANNELS"]),
-            (&[("WEBHOOK_URL", "https://me:pw@a.example"), TOKEN, CHANNELS], &["WEBHOOK_URL"]),
-        ] {
-            assert_eq!(read_from(pairs).unwrap_err(), settings, "{pairs:?}");
-        }
-    }
-}
+mod tests;

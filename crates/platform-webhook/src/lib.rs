@@ -1,21 +1,33 @@
-//! Webhook as a platform.
+//! Signed webhooks as a platform: whoever can post JSON can speak, and whoever can take a post can be spoken to.
 //!
-//! [`Factory`] reads the settings and makes a [`WebhookConnector`], which reads what is new, turns it
-//! into events, and has a sink that says things. What it speaks is a small JSON API, described in `api`, that
-//! the fake in `tests/it/fake.rs` speaks too: this is where the words of the real platform go, and the table
-//! in `verdict` is where its answers go.
+//! [`Factory`] reads the settings and makes a [`WebhookConnector`]. What is posted to it is checked by
+//! `signature` before anything else, read by `message`, turned into an event by `normalize`, and confirmed by
+//! `inbox` once it is safe. What is to be said is posted by the sink, signed the same way, to WEBHOOK_URL, with
+//! the delivery's id as the idempotency key; `verdict` has the table of what the answers mean.
+//!
+//! The signatures are those of the Standard Webhooks specification, for which there are libraries in most
+//! languages.
 
-mod api;
 mod channel;
+mod channels;
 mod connector;
+mod destination;
 mod factory;
+mod inbox;
+mod message;
 mod normalize;
+mod outbox;
+pub mod signature;
 mod sink;
 mod verdict;
 
 pub use channel::channel_name;
 pub use connector::{WebhookConfig, WebhookConnector};
+pub use destination::{Destination, InvalidDestination};
 pub use factory::Factory;
 
 /// The platform's name.
 pub const PLATFORM: &str = "webhook";
+
+/// Where others post.
+pub const PATH: &str = "/webhooks/generic";

@@ -1,45 +1,79 @@
-//! Says things on the platform.
+//! Says things by posting them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use chatbus_connector::{
-    Availability, Capabilities, Outbound, PermanentReason, Sink, Status, Target, Verdict,
+    Availability, Capabilities, LastError, Outbound, PermanentReason, Sink, Status, Target, Verdict,
 };
 use chatbus_event::Clock;
 use tokio::sync::watch;
 
 use crate::PLATFORM;
-use crate::api::Api;
 use crate::channel::channel_name;
-use crate::verdict::{is_known, verdict};
+use crate::channels::Channels;
+use crate::message::user_id;
+use crate::outbox::Outbox;
+use crate::verdict::{REMEMBERS, is_known, verdict};
 
-/// The saying half.
+/// The saying half. Each post has a connection of its own or one that is kept, so there is none to lose: from
+/// the connector's start to its end it can always begin.
 #[derive(Debug)]
 pub(crate) struct WebhookSink {
-    api: Api,
-    channels: Vec<Arc<str>>,
+    /// `None` where only messages are taken.
+    outbox: Option<Outbox>,
+    channels: Arc<Channels>,
     status: Status,
     clock: Arc<dyn Clock>,
-    /// Since when the platform does not answer; `None` while it does.
-    lost: Mutex<Option<Instant>>,
+    /// Since when the connector does not run; `None` while it does.
+    stopped: Mutex<Option<Instant>>,
     changes: watch::Sender<u64>,
 }
 
 // === impl WebhookSink ===
 
 impl WebhookSink {
-    /// One that waits for its connector to connect.
-    pub(crate) fn new(api: Api, channels: Vec<Arc<str>>, status: Status, clock: Arc<dyn Clock>) -> Self {
-        let lost = Mutex::new(Some(clock.instant()));
-        Self { api, channels, status, clock, lost, changes: watch::Sender::new(0) }
+    /// One that waits for its connector to run.
+    pub(crate) fn new(
+        outbox: Option<Outbox>,
+        channels: Arc<Channels>,
+        status: Status,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let stopped = Mutex::new(Some(clock.instant()));
+        Self { outbox, channels, status, clock, stopped, changes: watch::Sender::new(0) }
     }
 
-    /// The connection is lost since then, or is there.
-    pub(crate) fn set_lost(&self, since: Option<Instant>) {
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    /// The connector does not run since then, or does.
+    pub(crate) fn set_stopped(&self, since: Option<Instant>) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        self.note_change();
+    }
+
+    /// Other channels are served.
+    pub(crate) fn note_change(&self) {
         self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Counts a verdict, and shows operators what went wrong.
+    fn note(&self, verdict: &Verdict, is_known: bool) {
+        let at = self.clock.now();
+        self.status.count(|snapshot| {
+            if !is_known {
+                *snapshot.counters.other.entry("unknownAnswers".to_owned()).or_default() += 1;
+            }
+            match verdict {
+                Verdict::Delivered { .. } => snapshot.counters.sent += 1,
+                Verdict::Retry { code, message, .. }
+                | Verdict::Permanent { code, message, .. }
+                | Verdict::Unverified { code, message } => {
+                    let (code, message) = (code.clone(), message.clone());
+                    snapshot.last_error = Some(LastError { code, message, at });
+                }
+                Verdict::Accepted | Verdict::NotNow | Verdict::Reauth { .. } => {}
+            }
+        });
     }
 }
 
@@ -50,7 +84,10 @@ impl Sink for WebhookSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: true, ..Capabilities::default() }
+        if self.outbox.is_none() {
+            return Capabilities::default();
+        }
+        Capabilities { chat: true, direct: true, remembers: Some(REMEMBERS), ..Capabilities::default() }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {
@@ -58,20 +95,22 @@ impl Sink for WebhookSink {
     }
 
     fn default_channel(&self) -> Option<Arc<str>> {
-        self.channels.first().map(Arc::clone)
+        self.channels.first()
     }
 
-    /// There are no direct messages, so nobody to send one to.
-    fn recipient(&self, _: &str) -> Option<Arc<str>> {
-        None
+    fn recipient(&self, text: &str) -> Option<Arc<str>> {
+        user_id(text)
     }
 
     fn availability(&self, target: &Target) -> Availability {
-        match target {
-            Target::Channel(channel) if self.channels.contains(channel) => {}
-            _ => return Availability::Unserved,
+        let is_served = match target {
+            Target::Channel(channel) => self.channels.contains(channel),
+            Target::User(_) => true,
+        };
+        if self.outbox.is_none() || !is_served {
+            return Availability::Unserved;
         }
-        match *self.lost.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(since) => Availability::Disconnected { since },
             None => Availability::Ready,
         }
@@ -82,27 +121,24 @@ impl Sink for WebhookSink {
     }
 
     async fn send(&self, outbound: Outbound) -> Verdict {
-        let Target::Channel(channel) = outbound.target else {
+        let Some(outbox) = &self.outbox else {
             return Verdict::Permanent {
                 reason: PermanentReason::Unsupported,
                 code: "unsupported".to_owned(),
-                message: "there are no direct messages".to_owned(),
+                message: "messages are only taken: WEBHOOK_URL is not set".to_owned(),
             };
         };
+        let request = outbox.write(&outbound, self.clock.now());
         if !outbound.fence.is_held(self.clock.instant()) {
             return Verdict::NotNow;
         }
-        let answer = self.api.say(&channel, &outbound.text).await;
+        let answer = match request {
+            Ok(request) => outbox.post(request).await,
+            Err(error) => Err(error),
+        };
         let is_known = answer.as_ref().map_or(true, |answer| is_known(answer.status.as_u16()));
-        let verdict = verdict(answer);
-        self.status.count(|snapshot| {
-            if matches!(verdict, Verdict::Delivered { .. }) {
-                snapshot.counters.sent += 1;
-            }
-            if !is_known {
-                *snapshot.counters.other.entry("unknownAnswers".to_owned()).or_default() += 1;
-            }
-        });
+        let verdict = verdict(answer, self.clock.now());
+        self.note(&verdict, is_known);
         verdict
     }
 }

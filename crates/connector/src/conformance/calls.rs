@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Caller;
 use super::check::{fail, odd_texts, within};
+use super::running::Running;
 use crate::{Accept, Accepted, Inbound, Webhook, WebhookAnswer, WebhookRequest};
 
 /// Takes events and answers always the same.
@@ -17,6 +18,7 @@ struct Taker {
 
 /// What is on the bus, or safe on disk, is confirmed; it is one event, read when the request was.
 pub async fn a_genuine_call_is_confirmed_once_it_is_safe(rig: &dyn Caller) {
+    let _running = Running::connected(rig).await;
     for (id, accepted) in [("call-1", Accepted::Bus), ("call-2", Accepted::Spooled)] {
         let request = rig.call(id);
         let (answer, taken) = call(rig, request.clone(), accepted.clone()).await;
@@ -29,6 +31,7 @@ pub async fn a_genuine_call_is_confirmed_once_it_is_safe(rig: &dyn Caller) {
 
 /// What is neither is not: the platform has to tell it again.
 pub async fn what_is_not_safe_is_not_confirmed(rig: &dyn Caller) {
+    let _running = Running::connected(rig).await;
     let refused = Accepted::Refused("the disk is full".to_owned());
     let (answer, taken) = call(rig, rig.call("call-1"), refused).await;
     assert!((500..600).contains(&answer.status), "{answer:?}");
@@ -37,6 +40,7 @@ pub async fn what_is_not_safe_is_not_confirmed(rig: &dyn Caller) {
 
 /// What is told twice has the same dedupe id, and the repeat is confirmed, so that it ends.
 pub async fn a_repeated_call_is_the_same_event(rig: &dyn Caller) {
+    let _running = Running::connected(rig).await;
     let (_, first) = call(rig, rig.call("call-1"), Accepted::Bus).await;
     let (answer, again) = call(rig, rig.call("call-1"), Accepted::Duplicate).await;
     assert!((200..300).contains(&answer.status) || answer.status == 409, "{answer:?}");
@@ -48,6 +52,7 @@ pub async fn a_repeated_call_is_the_same_event(rig: &dyn Caller) {
 
 /// A call that is not proved is refused whatever it holds: nothing of it is read.
 pub async fn a_call_without_its_proof_is_refused_unread(rig: &dyn Caller) {
+    let _running = Running::connected(rig).await;
     let genuine = || rig.call("call-1");
     let mut forged = vec![
         ("no headers", WebhookRequest { headers: Vec::new(), ..genuine() }),
@@ -69,6 +74,7 @@ pub async fn a_call_without_its_proof_is_refused_unread(rig: &dyn Caller) {
 
 /// Calls of every kind have an answer that shows no secret, and what is refused is not taken.
 pub async fn odd_calls_are_answered_and_tell_nothing(rig: &dyn Caller) {
+    let _running = Running::connected(rig).await;
     let mut requests = Vec::new();
     for odd in odd_texts() {
         requests.push(WebhookRequest { body: odd.clone().into(), ..rig.call("call-1") });

@@ -1,43 +1,49 @@
-//! A fake of the platform: the API that `src/api.rs` describes.
+//! A fake of whoever takes what is posted to WEBHOOK_URL: it believes only what is signed, and says nothing twice.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Path, Query, State};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::post;
+use chatbus_platform_webhook::signature::Keys;
 use chatbus_runtime::Runtime;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub(crate) const TOKEN: &str = "a-token-of-the-fake";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// One fake, and what happened on it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fake(Arc<Mutex<World>>);
+#[derive(Clone)]
+pub(crate) struct Fake {
+    runtime: Runtime,
+    world: Arc<Mutex<World>>,
+    pub(crate) url: String,
+}
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct World {
-    url: String,
-    /// What viewers said.
-    said: Vec<Value>,
-    /// What was said through the API.
-    heard: Vec<String>,
-    /// The statuses that the next posts are answered with.
-    refusals: VecDeque<u16>,
+    /// What was heard: the body, once for each id.
+    heard: Vec<Value>,
+    /// The answer to each id.
+    known: HashMap<String, String>,
+    /// How often a good post came, repeats included.
+    posts: usize,
+    answers: VecDeque<Answer>,
 }
 
-#[derive(Deserialize)]
-struct After {
-    after: Option<usize>,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    text: String,
+/// What the next post is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is heard, and its id is the answer.
+    Heard,
+    /// It is not.
+    Refused(u16, Option<&'static str>),
+    /// It is heard, and the answer breaks off.
+    Lost,
 }
 
 // === impl Fake ===
@@ -45,65 +51,72 @@ struct Text {
 impl Fake {
     /// Listens on a free port until the test ends.
     pub(crate) async fn start(runtime: &Runtime) -> Self {
-        let fake = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        fake.0.lock().unwrap().url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new()
-            .route("/v1/messages", get(read))
-            .route("/v1/channels/{channel}/messages", post(say))
-            .with_state(fake.clone());
+        let url = format!("http://{}/hook?key=a-key-of-the-url", listener.local_addr().unwrap());
+        let fake = Self { runtime: runtime.clone(), world: Arc::default(), url };
+        let router = Router::new().route("/hook", post(take)).with_state(fake.clone());
         runtime.spawn("fake", async move { axum::serve(listener, router).await.unwrap() });
         fake
     }
 
-    pub(crate) fn url(&self) -> String {
-        self.0.lock().unwrap().url.clone()
+    /// The bodies that were heard, in order.
+    pub(crate) fn heard(&self) -> Vec<Value> {
+        self.world.lock().unwrap().heard.clone()
     }
 
-    /// A viewer says something.
-    pub(crate) fn speak(&self, id: &str, channel: &str, text: &str) {
-        let user = json!({ "id": "7", "name": "ada" });
-        let message = json!({ "id": id, "channel": channel, "user": user, "text": text });
-        self.0.lock().unwrap().said.push(message);
+    /// How often a good post came, repeats included.
+    pub(crate) fn posts(&self) -> usize {
+        self.world.lock().unwrap().posts
     }
 
-    pub(crate) fn heard(&self) -> Vec<String> {
-        self.0.lock().unwrap().heard.clone()
-    }
-
-    /// The next text is refused so.
-    pub(crate) fn refuse(&self, status: u16) {
-        self.0.lock().unwrap().refusals.push_back(status);
+    /// The next post is answered so.
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.world.lock().unwrap().answers.push_back(answer);
     }
 }
 
-fn is_known(headers: &HeaderMap) -> bool {
-    headers.get(header::AUTHORIZATION).is_some_and(|value| value == &format!("Bearer {TOKEN}"))
-}
-
-async fn read(State(fake): State<Fake>, Query(query): Query<After>, headers: HeaderMap) -> Response {
-    if !is_known(&headers) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let world = fake.0.lock().unwrap();
-    let from = query.after.unwrap_or(world.said.len()).min(world.said.len());
-    let new: Vec<Value> = world.said.iter().skip(from).cloned().collect();
-    Json(json!({ "next": world.said.len().to_string(), "messages": new })).into_response()
-}
-
-async fn say(
-    State(fake): State<Fake>,
-    Path(channel): Path<String>,
-    headers: HeaderMap,
-    Json(Text { text }): Json<Text>,
-) -> Response {
-    let mut world = fake.0.lock().unwrap();
-    if !is_known(&headers) || channel != "hall" {
+async fn take(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let keys = Keys::parse(SECRET).unwrap();
+    if keys.verify(header, &body, fake.runtime.clock.now()).is_err() {
         return StatusCode::FORBIDDEN.into_response();
     }
-    if let Some(status) = world.refusals.pop_front() {
-        return StatusCode::from_u16(status).unwrap().into_response();
+    let mut world = fake.world.lock().unwrap();
+    world.posts += 1;
+    let answer = world.answers.pop_front().unwrap_or(Answer::Heard);
+    if let Answer::Refused(status, retry_after) = answer {
+        let retry_after = retry_after.map(|text| (header::RETRY_AFTER, text));
+        let location = (header::LOCATION, "/hook?key=a-key-of-the-url");
+        let mut response = (StatusCode::from_u16(status).unwrap(), [location]).into_response();
+        response.headers_mut().extend(retry_after.map(|(name, text)| (name, text.parse().unwrap())));
+        return response;
     }
-    world.heard.push(text);
-    (StatusCode::CREATED, Json(json!({ "id": format!("m-{}", world.heard.len()) }))).into_response()
+    let key = header("webhook-id").unwrap();
+    let next = format!("m-{}", world.heard.len() + 1);
+    let id = world.known.get(&key).cloned().unwrap_or_else(|| next.clone());
+    if id == next {
+        world.heard.push(serde_json::from_slice(&body).unwrap());
+        world.known.insert(key, id.clone());
+    }
+    match answer {
+        // The body is longer than what comes of it.
+        Answer::Lost => {
+            ([(header::CONTENT_LENGTH, "100")], axum::body::Body::from_stream(Broken)).into_response()
+        }
+        _ => (StatusCode::ACCEPTED, format!("{{\"id\":\"{id}\"}}")).into_response(),
+    }
+}
+
+/// A body whose connection ends.
+struct Broken;
+
+impl futures::Stream for Broken {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
 }

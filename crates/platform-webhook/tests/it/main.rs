@@ -1,8 +1,9 @@
-//! The platform against a fake of it, over real sockets.
+//! Webhooks both ways, over real sockets.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod conformance;
 mod fake;
-mod reading;
+mod inbox;
+mod outbox;
 mod rig;
