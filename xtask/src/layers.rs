@@ -64,6 +64,30 @@ pub(crate) fn run() -> Result<bool> {
     Ok(violations.is_empty())
 }
 
+/// Whether a word stands in the code of crates that may not name platforms: then it is no sign of the platform
+/// that would be called so.
+pub(crate) fn is_ordinary_word(root: &Path, word: &str) -> Result<bool> {
+    let rules: Rules = toml::from_str(&read(&root.join("layers.toml"))?).context("layers.toml")?;
+    if rules.platform_names.ordinary.iter().any(|known| known == word) {
+        return Ok(false);
+    }
+    let names = BTreeSet::from([word.to_owned()]);
+    for entry in fs::read_dir(root.join("crates"))? {
+        let folder = entry?.path();
+        let package = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if package.starts_with("platform-") || !folder.join("src").is_dir() {
+            continue;
+        }
+        for file in rust::production_files(&folder)? {
+            let found = words::check(&rules, &names, &package, &file, &read(&file)?);
+            if found.iter().any(|violation| violation.rule == "platform-names") {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }

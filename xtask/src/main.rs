@@ -3,6 +3,7 @@
 mod coverage;
 mod docs;
 mod layers;
+mod new_platform;
 mod rust;
 mod sim;
 mod soak;
@@ -28,6 +29,14 @@ enum Task {
         /// Change nothing; fail when one is out of date
         #[arg(long)]
         check: bool,
+    },
+    /// Make a crate for a platform, and the lines elsewhere that it needs
+    NewPlatform {
+        /// 2 to 24 of a-z 0-9, beginning with a letter
+        name: String,
+        /// In a copy of the workspace: build, lint and test it there, and leave nothing
+        #[arg(long = "try")]
+        try_only: bool,
     },
     /// Run the fault tests with the numbers that are promised, and write docs/soak.md
     Soak {
@@ -56,6 +65,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Layers => layers::run(),
         Task::Docs { check } => docs::run(check),
+        Task::NewPlatform { name, try_only } => new_platform::run(&name, try_only),
         Task::Soak { only, short } => soak::run(only.as_deref(), short),
         Task::Sim { seeds, from } => sim::run(seeds, from),
         Task::Coverage => coverage::run(),

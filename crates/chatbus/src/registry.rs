@@ -26,7 +26,11 @@ pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
 
 /// Every platform.
 pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
-    vec![Box::new(chatbus_platform_twitch::Factory), Box::new(chatbus_platform_playground::Factory)]
+    vec![
+        Box::new(chatbus_platform_twitch::Factory),
+        Box::new(chatbus_platform_playground::Factory),
+        Box::new(chatbus_platform_webhook::Factory),
+    ]
 }
 
 /// Every platform whose accounts log in, as far as it is configured.
@@ -149,6 +153,7 @@ pub(crate) fn platform_table() -> PlatformTable {
         Platform { name: "discord", aliases: &[], reach: Reach::Public },
         Platform { name: "twilio", aliases: &[], reach: Reach::Direct },
         Platform { name: chatbus_platform_playground::PLATFORM, aliases: &[], reach: Reach::Public },
+        Platform { name: chatbus_platform_webhook::PLATFORM, aliases: &[], reach: Reach::Public },
         Platform { name: GATEWAY, aliases: &["api-gateway"], reach: Reach::Gateway },
     ])
 }

@@ -7,6 +7,7 @@
 
 mod accept;
 mod account;
+pub mod conformance;
 mod factory;
 mod notes;
 mod share;

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 
 use crate::transport::{self, Http, Sent, next_bytes};
+use crate::{NotPublic, Reach};
 
 /// Asks, within a time limit, for answers of a bounded size. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -33,6 +34,9 @@ pub enum HttpError {
     /// No connection: nothing went out.
     #[error("no connection: {0}")]
     Unreachable(String),
+    /// No connection, because it would leave the client's [`Reach`]: nothing went out.
+    #[error(transparent)]
+    NotPublic(NotPublic),
     /// The connection ended before the answer was whole: what was asked may have been done.
     #[error("the connection ended before its answer: {0}")]
     Lost(String),
@@ -52,7 +56,15 @@ impl HttpClient {
     /// # Errors
     /// When the provider of cryptography supports no protocol version, which the one named here does.
     pub fn new(within: Duration, most: usize) -> Result<Self, rustls::Error> {
-        Ok(Self { http: transport::client()?, within, most })
+        Self::reaching(Reach::Anywhere, within, most)
+    }
+
+    /// As [`HttpClient::new`], one that connects to addresses within this reach.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn reaching(reach: Reach, within: Duration, most: usize) -> Result<Self, rustls::Error> {
+        Ok(Self { http: transport::client_within(reach)?, within, most })
     }
 
     /// Asks.
@@ -61,9 +73,10 @@ impl HttpClient {
     /// When no whole answer comes; [`HttpError::is_unsent`] tells whether asking again can do a thing twice.
     pub async fn ask(&self, request: Request<Sent>) -> Result<Answer, HttpError> {
         let asking = async {
-            let response = self.http.request(request).await.map_err(|error| {
-                let why = causes(&error);
-                if error.is_connect() { HttpError::Unreachable(why) } else { HttpError::Lost(why) }
+            let response = self.http.request(request).await.map_err(|error| match not_public(&error) {
+                Some(refused) => HttpError::NotPublic(refused),
+                None if error.is_connect() => HttpError::Unreachable(causes(&error)),
+                None => HttpError::Lost(causes(&error)),
             })?;
             self.read(response).await
         };
@@ -99,8 +112,14 @@ impl Answer {
 impl HttpError {
     /// Whether nothing can have reached the other side.
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::NotPublic(_))
     }
+}
+
+/// Whether an error came of an address that must not be connected to.
+fn not_public(error: &(dyn std::error::Error + 'static)) -> Option<NotPublic> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.find_map(|error| error.downcast_ref::<NotPublic>().cloned())
 }
 
 /// An error with what led to it: the outer one alone often says nothing.
@@ -154,6 +173,32 @@ mod tests {
         let answer = answered(bytes).await.unwrap();
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (302, &b"hi"[..]));
         assert_eq!(answer.header("Location"), Some("http://127.0.0.1:1/"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_public_is_not_connected_to_whether_it_is_named_or_written_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = HttpClient::reaching(Reach::Public, Duration::from_secs(5), 16).unwrap();
+        for origin in [
+            "http://127.0.0.1",
+            "https://127.0.0.1",
+            "http://localhost",
+            "https://localhost",
+            "http://[::1]",
+            "https://[::ffff:127.0.0.1]",
+            // Forms of the same address that only the system's resolver knows.
+            "http://127.1",
+            "http://2130706433",
+            "http://0x7f.1",
+        ] {
+            let request = Request::get(format!("{origin}:{port}/")).body(Full::default());
+            let refused = client.ask(request.unwrap()).await.unwrap_err();
+            assert!(matches!(refused, HttpError::NotPublic(_)), "{origin}: {refused}");
+            assert!(refused.is_unsent());
+        }
+        let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(nobody.is_err(), "somebody connected");
     }
 
     #[tokio::test]

@@ -9,30 +9,40 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::{Guarded, Reach};
+
 /// What is sent.
 pub type Sent = Full<Bytes>;
 /// Keeps connections for as long as they are of use.
-pub type Http = Client<HttpsConnector<HttpConnector>, Sent>;
+pub type Http = Client<HttpsConnector<Guarded>, Sent>;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A connection that nothing was asked over for so long is closed.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// Makes one.
+/// Makes one that connects to any address.
 ///
 /// # Errors
 /// When the provider of cryptography supports no protocol version, which the one named here does.
 pub fn client() -> Result<Http, rustls::Error> {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT_WITHIN));
-    connector.set_nodelay(true);
-    // The layer around it takes care of https.
-    connector.enforce_http(false);
+    client_within(Reach::Anywhere)
+}
+
+/// Makes one that connects to addresses within this reach.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn client_within(reach: Reach) -> Result<Http, rustls::Error> {
+    let connector = Guarded::new(reach, |http| {
+        http.set_connect_timeout(Some(CONNECT_WITHIN));
+        http.set_nodelay(true);
+        // The layer around it takes care of https.
+        http.enforce_http(false);
+    });
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls()?)
         .https_or_http()

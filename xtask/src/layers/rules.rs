@@ -71,6 +71,9 @@ pub(super) struct PlatformNames {
     pub(super) names: Vec<String>,
     /// Beside the platform's own.
     pub(super) crates: Vec<String>,
+    /// Platforms whose names are words that mean other things too: nothing is looked for.
+    #[serde(default)]
+    pub(super) ordinary: Vec<String>,
 }
 
 /// The crates that may do something.
@@ -104,7 +107,8 @@ impl Rules {
     /// The names of all platforms, in lower case.
     pub(super) fn platforms(&self, packages: &[Package]) -> BTreeSet<String> {
         let crates = packages.iter().filter_map(|package| package.name.strip_prefix("platform-"));
-        crates.map(str::to_owned).chain(self.platform_names.names.iter().cloned()).collect()
+        let all = crates.map(str::to_owned).chain(self.platform_names.names.iter().cloned());
+        all.filter(|name| !self.platform_names.ordinary.contains(name)).collect()
     }
 
     /// What no exception covers, and the exceptions that covered the rest.
@@ -203,6 +207,20 @@ pub(super) mod tests {
         assert_eq!(rules.layer("bus"), Some(1));
         assert_eq!(rules.layer("bus-anything"), Some(2));
         assert_eq!(rules.layer("unheard-of"), None);
+    }
+
+    #[test]
+    fn a_platform_with_an_ordinary_words_name_is_not_looked_for() {
+        let package = |name: &str| Package {
+            name: name.to_owned(),
+            folder: PathBuf::from("crates").join(name),
+            imports: Vec::new(),
+        };
+        let packages = ["platform-hook", "platform-irc", "bus"].map(package);
+        let mut rules = example();
+        assert_eq!(rules.platforms(&packages), ["hook", "irc", "twilio"].map(str::to_owned).into());
+        rules.platform_names.ordinary = vec!["hook".to_owned()];
+        assert_eq!(rules.platforms(&packages), ["irc", "twilio"].map(str::to_owned).into());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod conformance;
+
 use std::sync::Arc;
 use std::time::Duration;
 
