@@ -8,6 +8,11 @@
     reason = "a test that cannot go on has failed, and says how much it compared"
 )]
 
+mod conversations;
 mod corpus;
 mod forms;
+mod hearing;
+mod refusals;
+mod rig;
+mod saying;
 mod signatures;
