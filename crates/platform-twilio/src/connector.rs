@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_connector::{AuthState, ConnectionState, Connector, Emit, LastError, Sink, Status, Webhook};
+use chatbus_connector::{
+    AuthState, ConnectionState, Connector, Emit, LastError, Share, Sink, Status, Webhook,
+};
 use chatbus_event::Timestamp;
 use chatbus_runtime::{Backoff, CancellationToken, Runtime};
 use tracing::{info, warn};
 
 use crate::api::{Api, Standing};
+use crate::link::Link;
 use crate::normalize::Normalizer;
 use crate::opt_out::OptOuts;
-use crate::sink::{Link, TwilioSink};
+use crate::sink::TwilioSink;
 use crate::statuses::Statuses;
 use crate::webhook::{PATH, TwilioWebhook};
 use crate::{PLATFORM, TwilioConfig};
@@ -179,6 +182,11 @@ impl Connector for TwilioConnector {
 
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink) as Arc<dyn Sink>
+    }
+
+    /// What Twilio says to one, that the account must be quiet, is told to all.
+    fn share(&self) -> Option<Share> {
+        Some(self.sink.link.share.clone())
     }
 
     fn webhook(&self) -> Option<Arc<dyn Webhook>> {

@@ -1,7 +1,7 @@
 //! Says things by text message and in conversations.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,11 +9,12 @@ use chatbus_connector::{
     Audience, Availability, Capabilities, Outbound, PermanentReason, Sink, Status, Target, Verdict,
 };
 use chatbus_event::Clock;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::address::{self, WHATSAPP};
 use crate::api::{Api, TextMessage};
 use crate::config::Sender;
+use crate::link::Link;
 use crate::opt_out::{OptOuts, Wish};
 use crate::statuses::Statuses;
 use crate::verdict::{Class, Refusal};
@@ -41,60 +42,12 @@ pub(crate) struct TwilioSink {
     pub(crate) link: Link,
 }
 
-/// Whether Twilio can be asked.
-#[derive(Debug)]
-pub(crate) struct Link {
-    /// Since when it does not answer, or refuses the account; `None` while all is well.
-    lost: Mutex<Option<Instant>>,
-    /// It asked for quiet until then.
-    quiet_until: Mutex<Option<Instant>>,
-    changes: watch::Sender<u64>,
-    /// Wakes whoever looks after the account.
-    pub(crate) doubted: Notify,
-}
-
 /// What a send has done so far.
 struct Progress {
     /// The ids of the parts that were taken.
     said: Vec<String>,
     /// Until when statuses are waited for, over all parts.
     wait_until: Instant,
-}
-
-// === impl Link ===
-
-impl Link {
-    pub(crate) fn new(since: Instant) -> Self {
-        Self {
-            lost: Mutex::new(Some(since)),
-            quiet_until: Mutex::new(None),
-            changes: watch::Sender::new(0),
-            doubted: Notify::new(),
-        }
-    }
-
-    /// Sets since when it is lost; an earlier moment stays.
-    pub(crate) fn set_lost(&self, since: Option<Instant>) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        *lost = since.map(|since| lost.unwrap_or(since));
-        drop(lost);
-        self.changes.send_modify(|version| *version = version.wrapping_add(1));
-    }
-
-    fn set_quiet(&self, until: Instant) {
-        let mut quiet = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *quiet = Some(quiet.map_or(until, |old| old.max(until)));
-    }
-
-    fn availability(&self, now: Instant) -> Availability {
-        if let Some(since) = *self.lost.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Availability::Disconnected { since };
-        }
-        match *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(until) if until > now => Availability::NotBefore(until),
-            _ => Availability::Ready,
-        }
-    }
 }
 
 // === impl TwilioSink ===
@@ -216,7 +169,7 @@ impl TwilioSink {
                 }
             }
             Class::Retry(after) if matches!(&*refusal.code, "20429" | "http_429") => {
-                self.link.set_quiet(self.clock.instant() + after);
+                self.link.share.refused_until(self.clock.instant() + after);
             }
             Class::Retry(_) if refusal.code == "unreachable" => self.link.doubted.notify_one(),
             Class::Reauth => {
@@ -265,7 +218,7 @@ impl Sink for TwilioSink {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.link.changes.subscribe()
+        self.link.changes()
     }
 
     async fn send(&self, outbound: Outbound) -> Verdict {
@@ -315,27 +268,5 @@ impl Progress {
             0 => String::new(),
             said => format!(" (of {} parts the first {said} went out)", said + missing),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-    fn what_is_lost_or_quiet_is_told_and_the_first_moment_stays() {
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        let link = Link::new(at(0));
-        assert_eq!(link.availability(at(1)), Availability::Disconnected { since: at(0) });
-        link.set_lost(Some(at(5)));
-        assert_eq!(link.availability(at(6)), Availability::Disconnected { since: at(0) });
-        link.set_lost(None);
-        assert_eq!(link.availability(at(6)), Availability::Ready);
-        link.set_quiet(at(9));
-        link.set_quiet(at(8));
-        assert_eq!(link.availability(at(6)), Availability::NotBefore(at(9)));
-        assert_eq!(link.availability(at(9)), Availability::Ready);
     }
 }

@@ -141,11 +141,18 @@ fn resource(account: &str, sent: &Sent) -> Value {
         "sid": sid, "account_sid": account, "api_version": "2010-04-01",
         "from": if service.is_some() { None } else { Some(&sent.from) }, "to": sent.to, "body": sent.body,
         "messaging_service_sid": service, "status": sent.status, "direction": "outbound-api",
-        "error_code": sent.code, "error_message": null, "num_media": "0", "num_segments": "1",
+        "error_code": sent.code, "error_message": null, "num_media": "0", "num_segments": segments(&sent.body).to_string(),
         "price": null, "price_unit": "USD", "date_created": at, "date_updated": at, "date_sent": null,
         "uri": format!("/2010-04-01/Accounts/{account}/Messages/{sid}.json"),
         "subresource_uris": { "media": format!("/2010-04-01/Accounts/{account}/Messages/{sid}/Media.json") },
     })
+}
+
+/// Segments, with ASCII taken for GSM-7, which it nearly is.
+fn segments(body: &str) -> usize {
+    let (units, alone, among) =
+        if body.is_ascii() { (body.len(), 160, 153) } else { (body.encode_utf16().count(), 70, 67) };
+    if units <= alone { 1 } else { units.div_ceil(among) }
 }
 
 /// As the REST API writes it: `Fri, 02 Jan 2026 03:04:05 +0000`.

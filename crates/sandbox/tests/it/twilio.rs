@@ -86,9 +86,11 @@ async fn a_message_is_kept_and_can_be_looked_at() {
     let (status, message) = send(&sandbox, "hello").await;
     assert_eq!((status, &message["status"], &message["to"]), (201, &json!("queued"), &json!(ANN)));
     let path = format!("/2010-04-01/Accounts/{{sid}}/Messages/{}.json", message["sid"].as_str().unwrap());
-    assert_eq!(ask(&sandbox, &path, None).await.1["body"], "hello");
+    let (_, message) = ask(&sandbox, &path, None).await;
+    assert_eq!((&message["body"], &message["num_segments"]), (&json!("hello"), &json!("1")));
+    assert_eq!(send(&sandbox, &"é".repeat(71)).await.1["num_segments"], "2");
     let (_, list) = ask(&sandbox, MESSAGES, None).await;
-    assert_eq!(list["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(list["messages"].as_array().unwrap().len(), 2);
     assert_eq!(ask(&sandbox, "/2010-04-01/Accounts/{sid}.json", None).await.1["status"], "active");
     let sent = &sandbox.twilio().sent(0)[0];
     assert_eq!((sent.sid.as_deref(), &*sent.body), (message["sid"].as_str(), "hello"));
