@@ -89,6 +89,20 @@
 //! | `POST /model/delay` | `ms` | one of the next questions is answered so much later |
 //! | `POST /model/reset` | | everything as at the start; connections stay |
 //! | `GET /model/questions` | | the bodies of what was asked, the newest 1,000 |
+//! | `POST /twilio/account` | `[sid]` `[auth_token]` `[api_key]` `[api_secret]` `[status]` | sets what is given; answers all |
+//! | `POST /twilio/webhook` | `url` `[signed_as]` | where webhooks go, on loopback, and the public address that is signed in its place |
+//! | `POST /twilio/text` | `from` `to` `[body]` `[media]` `[profile_name]` `[sid]` | a person sends an SMS, with `media` an MMS, with `whatsapp:` before the numbers a WhatsApp message; answers `{sid,status}` once the webhook did |
+//! | `POST /twilio/say` | `conversation` `author` `body` `[sid]` | a participant writes in a conversation; answers `{sid,status}` |
+//! | `POST /twilio/conversation` | `[sid]` | a conversation begins; answers `{sid,status}` |
+//! | `POST /twilio/refuse` | `status` `code` `[message]` `[retry_after]` `[what]` `[count]` | the next `count` (all without it, 0 takes it back) of `messages` `conversations` `participants` or `account`, without it of all that is sent, are refused |
+//! | `POST /twilio/fail` | `status` (`failed` `undelivered`) `code` | one of the next messages is taken, and fails by its status callback |
+//! | `POST /twilio/delay` | `ms` | answers come so much later than what they answer was done |
+//! | `POST /twilio/lose` | `count` | so many of what is done next get no answer: the connection ends |
+//! | `POST /twilio/callbacks` | `on` | whether status callbacks are made |
+//! | `POST /twilio/opt-out` | `from` `to` `[on]` | the person at `to` opts out of what comes from a number, or in again |
+//! | `POST /twilio/reset` | | everything as at the start, the webhook included |
+//! | `GET /twilio/sent` | `[since]` | `[{seq,at,sid,from,to,body,status_callback,status,code}]`, the newest 100,000 |
+//! | `GET /twilio/posts` | `[since]` | what was posted to webhooks: `[{seq,at,url,params,status,answer}]` |
 //!
 //! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
 //! to 64 MiB.
