@@ -277,9 +277,8 @@ impl Helix {
         }
         let answer = self.http()?.ask(request).await.map_err(|error| match error {
             HttpError::Unreachable(why) => HelixError::Unreachable(why),
-            HttpError::Lost(_) | HttpError::TimedOut(_) | HttpError::TooLong(_) => {
-                HelixError::Lost(error.to_string())
-            }
+            error if error.is_unsent() => HelixError::Unreachable(error.to_string()),
+            error => HelixError::Lost(error.to_string()),
         })?;
         let said = Said::of(&answer, clock.now());
         limit.lock().unwrap_or_else(PoisonError::into_inner).heard(
