@@ -220,7 +220,7 @@ fn judged(answer: &Answer) -> Option<Standing> {
 fn unanswered(error: &HttpError) -> Refusal {
     let message = error.to_string();
     match error {
-        HttpError::Unreachable(_) => Refusal {
+        HttpError::Unreachable(_) | HttpError::NotPublic(_) => Refusal {
             class: Class::Retry(Duration::ZERO),
             code: "unreachable".to_owned(),
             message,
