@@ -1,6 +1,6 @@
 //! Conversations: what is said there, and that the bot joins them.
 
-use chatbus_connector::Verdict;
+use chatbus_connector::{Notes as _, Verdict};
 use chatbus_sandbox::twilio::{Refusal, Said, Scope};
 use serde_json::json;
 
@@ -67,6 +67,22 @@ async fn a_conversation_that_cannot_be_joined_now_is_joined_when_twilio_tries_ag
     assert!(
         rig.bus.events().iter().any(|event| event["channel"] == "CH2" && event["message"]["text"] == "hello")
     );
+}
+
+#[tokio::test]
+async fn a_join_that_another_instance_began_is_left_to_it_until_it_must_be_gone() {
+    let rig = Rig::start().await;
+    let now = rig.runtime.clock.now().as_millis();
+    for (conversation, note, is_joined) in [
+        ("CH1", (now - 1_000).to_string(), false),
+        ("CH2", (now - 120_000).to_string(), true),
+        ("CH3", "over".to_owned(), false),
+        ("CH4", "no moment".to_owned(), true),
+    ] {
+        rig.notes.put(&format!("twilio.joined.{conversation}"), note.clone().into()).await.unwrap();
+        assert_eq!(rig.twilio().converse(Some(conversation.into())).await.status, Some(200));
+        assert_eq!(rig.twilio().participants(conversation).len(), usize::from(is_joined), "{note}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chatbus_connector::{
-    Accept, Accepted, Availability, BuildContext, Connector, Emit, Emitted, Inbound, Outbound,
+    Accept, Accepted, Availability, BuildContext, Connector, Emit, Emitted, Inbound, MemoryNotes, Outbound,
     PlatformFactory, Sink, Snapshot, Target, Verdict, Webhook, WebhookRequest,
 };
 use chatbus_event::{InstanceId, Shape, Topic};
@@ -42,6 +42,7 @@ pub(crate) struct Rig {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) runtime: Runtime,
+    pub(crate) notes: Arc<MemoryNotes>,
     /// `http://` and the address of the server that is called.
     pub(crate) server: String,
 }
@@ -128,7 +129,8 @@ impl Rig {
         pairs.extend(
             settings.iter().map(|(name, value)| (*name, if *value == "SERVER" { &server } else { *value })),
         );
-        let connector = build(&pairs, &runtime);
+        let notes = Arc::new(MemoryNotes::default());
+        let connector = build(&pairs, &runtime, Arc::clone(&notes));
         let bus = Arc::new(Bus::default());
         let called = Called {
             webhook: connector.webhook().unwrap(),
@@ -142,7 +144,7 @@ impl Rig {
         sandbox.twilio().set_hook(Some(hook));
         let running = Arc::clone(&connector).run(runtime.clone(), Arc::new(Nobody), CancellationToken::new());
         runtime.spawn("connector", running);
-        let rig = Self { sink: connector.sink(), sandbox, connector, bus, runtime, server };
+        let rig = Self { sink: connector.sink(), sandbox, connector, bus, runtime, notes, server };
         rig.until(|availability| availability == Availability::Ready).await;
         rig
     }
@@ -207,7 +209,7 @@ impl Rig {
     }
 }
 
-pub(crate) fn build(pairs: &[(&str, &str)], runtime: &Runtime) -> Arc<dyn Connector> {
+fn build(pairs: &[(&str, &str)], runtime: &Runtime, notes: Arc<MemoryNotes>) -> Arc<dyn Connector> {
     let origin = |name: &str| Origin::Environment(name.to_owned());
     let layer = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned(), origin(k)));
     let (values, problems) = resolve(Factory.settings(), &[layer.collect()]);
@@ -215,6 +217,7 @@ pub(crate) fn build(pairs: &[(&str, &str)], runtime: &Runtime) -> Arc<dyn Connec
     let instance = InstanceId::parse("i-1").unwrap();
     let egress = Topic::egress_of(&instance);
     let cx = BuildContext::alone(instance, egress, Shape::Flat, Arc::clone(&runtime.clock));
+    let cx = BuildContext { notes, ..cx };
     Factory.build(&values, &cx).unwrap().unwrap()
 }
 
