@@ -1,5 +1,7 @@
 //! Conversations: what is said there, and that the bot joins them.
 
+use std::time::Duration;
+
 use chatbus_connector::{Notes as _, Verdict};
 use chatbus_sandbox::twilio::{Refusal, Said, Scope};
 use serde_json::json;
@@ -121,7 +123,7 @@ async fn conversations_are_said_in_at_once() {
     for n in 0..20 {
         rig.twilio().converse(Some(format!("CH{n}"))).await;
     }
-    rig.twilio().delay(std::time::Duration::from_millis(100));
+    rig.twilio().delay(Duration::from_millis(300));
     let started = rig.runtime.clock.instant();
     let all = (0..20).map(|n| {
         let name = format!("CH{n}");
@@ -131,5 +133,5 @@ async fn conversations_are_said_in_at_once() {
     let verdicts = futures::future::join_all(all).await;
     verdicts.iter().for_each(|verdict| drop(id_of(verdict)));
     let took = rig.runtime.clock.instant() - started;
-    assert!(took < std::time::Duration::from_millis(1_000), "one after another takes two seconds: {took:?}");
+    assert!(took < Duration::from_secs(4), "one after another takes six seconds: {took:?}");
 }

@@ -55,7 +55,8 @@ struct Called {
     server: String,
 }
 
-struct Nobody;
+/// Reads nothing.
+pub(crate) struct Nobody;
 
 // === impl Bus ===
 
@@ -179,16 +180,8 @@ impl Rig {
         within: Duration,
         fence: Fence,
     ) -> Verdict {
-        let outbound = Outbound {
-            delivery_id: "d-1".into(),
-            target,
-            text: text.to_owned(),
-            reply_to: None,
-            deadline: self.runtime.clock.instant() + within,
-            may_have_been_sent: false,
-            fence,
-            event: None,
-        };
+        let deadline = self.runtime.clock.instant() + within;
+        let outbound = Outbound { deadline, fence, ..outbound(&self.runtime, target, text) };
         self.sink.send(outbound).await
     }
 
@@ -209,7 +202,11 @@ impl Rig {
     }
 }
 
-fn build(pairs: &[(&str, &str)], runtime: &Runtime, notes: Arc<MemoryNotes>) -> Arc<dyn Connector> {
+pub(crate) fn build(
+    pairs: &[(&str, &str)],
+    runtime: &Runtime,
+    notes: Arc<MemoryNotes>,
+) -> Arc<dyn Connector> {
     let origin = |name: &str| Origin::Environment(name.to_owned());
     let layer = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned(), origin(k)));
     let (values, problems) = resolve(Factory.settings(), &[layer.collect()]);
@@ -219,6 +216,20 @@ fn build(pairs: &[(&str, &str)], runtime: &Runtime, notes: Arc<MemoryNotes>) -> 
     let cx = BuildContext::alone(instance, egress, Shape::Flat, Arc::clone(&runtime.clock));
     let cx = BuildContext { notes, ..cx };
     Factory.build(&values, &cx).unwrap().unwrap()
+}
+
+/// Something to say within a minute.
+pub(crate) fn outbound(runtime: &Runtime, target: Target, text: &str) -> Outbound {
+    Outbound {
+        delivery_id: "d-1".into(),
+        target,
+        text: text.to_owned(),
+        reply_to: None,
+        deadline: runtime.clock.instant() + Duration::from_secs(60),
+        may_have_been_sent: false,
+        fence: Fence::always(),
+        event: None,
+    }
 }
 
 pub(crate) fn text(body: &str) -> Text {
