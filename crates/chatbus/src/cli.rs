@@ -2,6 +2,7 @@
 
 mod flags;
 mod kept;
+mod logins;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub(crate) use kept::{
     ChannelsArgs, ChannelsCommand, DlqArgs, DlqCommand, EventsArgs, EventsCommand, EventsListArgs,
     ReplayArgs, RulesArgs, RulesCommand, UsersArgs, UsersCommand, WhichArgs,
 };
+pub(crate) use logins::{OauthArgs, OauthCommand};
 
 /// Connects chat platforms to an event bus, both ways.
 #[derive(Debug, Parser)]
@@ -42,6 +44,7 @@ pub(crate) enum Command {
     Users(UsersArgs),
     Rules(RulesArgs),
     Token(TokenArgs),
+    Oauth(OauthArgs),
     Doctor(DoctorArgs),
     Config(ConfigArgs),
     Schema(SchemaArgs),
@@ -95,6 +98,15 @@ pub(crate) struct SandboxArgs {
     /// Port of the playground, a platform for tests whose messages carry an idempotency key; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     pub(crate) playground_port: u16,
+    /// Port of Twitch's HTTP interfaces and EventSub; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) twitch_api_port: u16,
+    /// Port of Discord's REST and gateway; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) discord_port: u16,
+    /// Port of Twilio's REST; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) twilio_port: u16,
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
 }

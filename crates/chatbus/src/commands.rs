@@ -9,6 +9,7 @@ mod direct;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod oauth;
 pub(crate) mod rules;
 pub(crate) mod sandbox;
 pub(crate) mod schema;

@@ -66,6 +66,7 @@ async fn run(cli: Cli, environment: &Environment) -> Outcome {
         Command::Users(args) => commands::users::run(args, environment).await,
         Command::Rules(args) => commands::rules::run(args.what, environment).await,
         Command::Token(args) => commands::token::run(args, environment).await,
+        Command::Oauth(args) => commands::oauth::run(args, environment).await,
         Command::Doctor(args) => commands::doctor::run(args, environment).await,
         Command::Config(args) => commands::config::run(args.what, environment),
         Command::Schema(args) => commands::schema::run(args.what),

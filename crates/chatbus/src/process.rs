@@ -7,17 +7,21 @@ mod declare;
 mod delivering;
 mod gateway;
 mod http;
+mod logins;
 mod machine;
 mod member;
+mod notes;
 mod noting;
 mod parts;
 mod refused;
 mod roles;
+mod secret_key;
 mod served;
 mod services;
 mod sharing;
 mod storing;
 pub(crate) mod tokens;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,7 +100,11 @@ impl Process {
         })?;
         let speaks = roles.speaks();
         // What is wrong with the settings is said before anything is opened.
-        build_platforms(values, core, &identity.id, speaks, &runtime)?;
+        build_platforms(values, &build_context(core, &identity.id, &runtime), speaks)?;
+        let problems = logins::problems(values, core);
+        if !problems.is_empty() {
+            return Err(Failure::Configuration(problems));
+        }
         std::fs::create_dir_all(&core.data_dir).map_err(|error| {
             Problem::new("DATA_DIR", format!("{} cannot be used: {error}", core.data_dir.display()))
         })?;
@@ -116,7 +124,18 @@ impl Process {
             );
         }
         let egress = Topic::egress_of(&identity.id);
-        let connectors = build_platforms(values, core, &identity.id, speaks, &runtime)?;
+        let logins = match speaks || roles.logins {
+            true => logins::open(values, core, &store, &state, &runtime).map_err(Failure::Configuration)?,
+            false => None,
+        };
+        let mut cx = BuildContext {
+            notes: Arc::new(notes::StateNotes::new(Arc::clone(&state))),
+            ..build_context(core, &identity.id, &runtime)
+        };
+        if let Some(logins) = &logins {
+            cx.accounts = Arc::new(logins.keeper.clone());
+        }
+        let connectors = build_platforms(values, &cx, speaks)?;
         if speaks && connectors.is_empty() {
             tracing::warn!(
                 event = "process.no_platform",
@@ -219,14 +238,18 @@ impl Process {
         let mut routes = tokens::routes(Arc::clone(&state), store.clone(), &runtime);
         let admin = admin::Admin { store: store.clone(), bus: Arc::clone(&bus), runtime: runtime.clone() };
         routes = routes.merge(admin::routes(admin));
+        let logins = logins.filter(|_| roles.logins);
+        routes = routes.merge(logins::admin_routes(logins.clone()));
         if let Some(served) = &served_gateway {
             routes = routes.merge(gateway::debug(Arc::clone(&served.gateway)));
         }
+        let open = webhooks::routes(&connectors, emitters.as_ref(), &core.access, &runtime)
+            .merge(logins::open_routes(logins));
         let gateway_routes = served_gateway.as_ref().map(|served| Arc::clone(&served.gateway));
         let http = Part::spawn(
             &runtime,
             "http",
-            http::serve(listener, ops, routes, gateway_routes, runtime.clone()),
+            http::serve(listener, ops, http::Routes { admin: routes, open }, gateway_routes, runtime.clone()),
         );
         let declared = declare::all(Arc::clone(&bus), services::subscriptions(), &runtime);
         let ingress = ingress.map(|ingress| {
@@ -329,24 +352,25 @@ impl Process {
     }
 }
 
+/// What platforms are made with before anything is opened.
+fn build_context(core: &Core, instance: &InstanceId, runtime: &Runtime) -> BuildContext {
+    let (egress, clock) = (Topic::egress_of(instance), Arc::clone(&runtime.clock));
+    BuildContext {
+        public_url: core.access.public_url.as_deref().map(Arc::from),
+        ..BuildContext::alone(instance.clone(), egress, core.shape, clock)
+    }
+}
+
 /// Makes every platform that is configured.
 fn build_platforms(
     values: &Values,
-    core: &Core,
-    instance: &InstanceId,
+    cx: &BuildContext,
     speaks: bool,
-    runtime: &Runtime,
 ) -> Result<Vec<Arc<dyn Connector>>, Failure> {
-    let cx = BuildContext::alone(
-        instance.clone(),
-        Topic::egress_of(instance),
-        core.shape,
-        Arc::clone(&runtime.clock),
-    );
     let mut connectors = Vec::new();
     let mut problems = Vec::new();
     for factory in registry::platforms() {
-        match factory.build(values, &cx) {
+        match factory.build(values, cx) {
             Ok(connector) => connectors.extend(connector),
             Err(more) => problems.extend(more),
         }

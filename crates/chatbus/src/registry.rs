@@ -9,9 +9,11 @@ use chatbus_bus::{BusFactory, OpenContext, OpenError, Opened, StateReach};
 use chatbus_connector::{BuildContext, PlatformFactory};
 use chatbus_delivery::{Platform, PlatformTable, Reach};
 use chatbus_event::{InstanceId, Shape, Topic};
+use chatbus_oauth::Provider;
 use chatbus_runtime::settings::{Problem, Values};
 use chatbus_runtime::{Runtime, SystemClock};
 use chatbus_store::{Store, StoreError};
+use secrecy::SecretString;
 
 /// Every bus driver.
 pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
@@ -26,9 +28,39 @@ pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
 pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
     vec![
         Box::new(chatbus_platform_twitch::Factory),
+        Box::new(chatbus_platform_twilio::Factory),
         Box::new(chatbus_platform_playground::Factory),
         Box::new(chatbus_platform_webhook::Factory),
     ]
+}
+
+/// Every platform whose accounts log in, as far as it is configured.
+///
+/// # Errors
+/// What is wrong with its settings.
+pub(crate) fn providers(values: &Values) -> Result<Vec<Arc<dyn Provider>>, Vec<Problem>> {
+    let twitch = chatbus_platform_twitch::oauth::provider(values)?;
+    Ok(twitch.into_iter().collect())
+}
+
+/// A token that is a setting.
+pub(crate) struct SetToken {
+    pub(crate) platform: &'static str,
+    pub(crate) identity: &'static str,
+    pub(crate) token: SecretString,
+    pub(crate) login: Option<String>,
+}
+
+/// Tokens that are used while nobody has logged in.
+pub(crate) fn fallback_tokens(values: &Values) -> Vec<SetToken> {
+    let token = values.text("TWITCH_BOT_ACCESS_TOKEN").map(str::trim).filter(|token| !token.is_empty());
+    let twitch = token.map(|token| SetToken {
+        platform: "twitch",
+        identity: "bot",
+        token: token.strip_prefix("oauth:").unwrap_or(token).into(),
+        login: values.text("TWITCH_BOT_USERNAME").map(|login| login.trim().to_lowercase()),
+    });
+    twitch.into_iter().collect()
 }
 
 /// Adds what the chosen bus and the platforms have against the settings, so that one look shows

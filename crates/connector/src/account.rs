@@ -60,6 +60,12 @@ pub struct AccountKeeper {
 pub trait AccountSource: Send + Sync + std::fmt::Debug {
     /// The account; one that nobody keeps stays [`CredentialState::Missing`].
     fn account(&self, platform: &'static str, identity: &'static str) -> Account;
+
+    /// Whether somebody keeps it, so that it may have a token though it has none now.
+    fn keeps(&self, platform: &'static str, identity: &'static str) -> bool {
+        let _ = (platform, identity);
+        false
+    }
 }
 
 /// No accounts.
@@ -189,13 +195,12 @@ mod tests {
         let (account, keeper) = Account::new(good.clone());
         account.refused(1);
         assert_eq!(*keeper.refusals().borrow(), 1);
-        let waiting = tokio::spawn({
-            let account = account.clone();
-            async move { account.after(1, Duration::from_secs(5)).await }
-        });
-        tokio::task::yield_now().await;
-        keeper.tell(good);
-        assert_eq!(waiting.await.unwrap().unwrap().generation, 2);
+        let renewing = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            keeper.tell(good);
+        };
+        let (other, ()) = tokio::join!(account.after(1, Duration::from_secs(5)), renewing);
+        assert_eq!(other.unwrap().generation, 2);
         assert!(account.after(2, Duration::from_secs(5)).await.is_none());
         keeper.tell_state(CredentialState::NeedsReauth);
         assert!(account.after(2, Duration::MAX).await.is_none());

@@ -141,35 +141,36 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers every connection with these bytes and closes it.
-    #[expect(clippy::disallowed_methods, reason = "the test's executor is the owner of its tasks")]
-    async fn server(answer: &'static [u8]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let mut asked = [0; 1024];
-                let _ = socket.read(&mut asked).await;
-                let _ = socket.write_all(answer).await;
-                if answer.is_empty() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        });
-        url
-    }
-
     async fn ask(url: &str) -> Result<Answer, HttpError> {
         let client = HttpClient::new(Duration::from_millis(300), 16).unwrap();
         client.ask(Request::get(url).body(Full::default()).unwrap()).await
     }
 
+    /// Asks a server that answers with these bytes and closes the connection, or, with none, says nothing.
+    async fn answered(answer: &[u8]) -> Result<Answer, HttpError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            assert!(socket.read(&mut asked).await.unwrap() > 0);
+            socket.write_all(answer).await.unwrap();
+            if answer.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            drop(socket);
+            std::future::pending().await
+        };
+        tokio::select! {
+            result = ask(&url) => result,
+            result = serving => result,
+        }
+    }
+
     #[tokio::test]
     async fn an_answer_is_whole_and_a_redirect_is_an_answer() {
-        let url =
-            server(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi")
-                .await;
-        let answer = ask(&url).await.unwrap();
+        let bytes = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi";
+        let answer = answered(bytes).await.unwrap();
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (302, &b"hi"[..]));
         assert_eq!(answer.header("Location"), Some("http://127.0.0.1:1/"));
     }
@@ -210,7 +211,7 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n12345678901234567", "longer than 16"),
             (b"", "no answer within"),
         ] {
-            let error = ask(&server(answer).await).await.unwrap_err();
+            let error = answered(answer).await.unwrap_err();
             assert!(error.to_string().contains(expected) && !error.is_unsent(), "{error}");
         }
     }

@@ -17,7 +17,7 @@ use crate::irc::client::{Client, Request};
 use crate::irc::outlet::{MAX_BATCHES, Outlet};
 use crate::irc::session::{Session, SessionConfig};
 use crate::normalize::{Normalizer, NormalizerConfig, PLATFORM};
-use crate::sink::{MAX_REQUESTS, SharedSession, TwitchSink};
+use crate::sink::{ByHelix, MAX_REQUESTS, SharedSession, TwitchSink};
 
 /// Reads and speaks Twitch chat over IRC.
 #[derive(Debug)]
@@ -49,7 +49,9 @@ impl TwitchConnector {
         let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
         let changes = watch::Sender::new(0);
         let added = watch::Sender::new(AddedChannels::default());
+        let share = Share::whole();
         let sink = Arc::new(TwitchSink {
+            by_helix: ByHelix::of(&config, &share, &status, &clock),
             session: Arc::clone(&session),
             requests: sender,
             changes: changes.subscribe(),
@@ -61,7 +63,7 @@ impl TwitchConnector {
             tickets: AtomicU64::new(1),
         });
         let requests = Mutex::new(Some(receiver));
-        Self { config, tls, status, session, sink, requests, changes, added, share: Share::whole() }
+        Self { config, tls, status, session, sink, requests, changes, added, share }
     }
 
     fn begin(&self, runtime: &Runtime) -> Arc<Mutex<Session>> {

@@ -23,6 +23,9 @@ pub(crate) async fn run(args: SandboxArgs, environment: &Environment) -> Outcome
         irc_addr: local(args.irc_port),
         irc_ws_addr: local(args.ws_port),
         playground_addr: local(args.playground_port),
+        twitch_api_addr: local(args.twitch_api_port),
+        discord_addr: local(args.discord_port),
+        twilio_addr: local(args.twilio_port),
         ..SandboxConfig::default()
     };
     let sandbox =

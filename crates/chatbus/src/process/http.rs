@@ -103,17 +103,25 @@ pub(super) fn ops(parts: Parts<'_>) -> Arc<Ops> {
     })
 }
 
+/// Routes of others.
+pub(super) struct Routes {
+    /// For the administrator alone.
+    pub(super) admin: axum::Router,
+    /// For whoever comes: they see for themselves who that is.
+    pub(super) open: axum::Router,
+}
+
 /// Answers until the stop, and then what was asked before it.
 pub(super) async fn serve(
     listener: TcpListener,
     ops: Arc<Ops>,
-    admin: axum::Router,
+    routes: Routes,
     gateway: Option<Arc<Gateway>>,
     runtime: Runtime,
 ) {
     let stop = runtime.stop.clone();
     let guard = ops.guard.clone();
-    let mut router = chatbus_ops::router_with(ops, admin);
+    let mut router = chatbus_ops::router_with(ops, routes.admin).merge(routes.open);
     if let Some(gateway) = gateway {
         router = router.merge(chatbus_gateway::routes(Arc::clone(&gateway)));
         router = chatbus_gateway::with_sends(router, gateway, move |headers| guard.is_token(headers));

@@ -6,6 +6,9 @@ use chatbus_runtime::settings::Problem;
 /// Reads platforms and says things on them.
 pub(crate) const INGRESS_EGRESS: &str = "ingress-egress";
 
+/// Lets accounts of platforms log in.
+const OAUTH_FLOW: &str = "oauth-flow";
+
 /// A role between ingress and egress: it takes from topics and publishes to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Service {
@@ -26,6 +29,8 @@ pub(crate) struct Roles {
     pub(crate) delivering: Vec<Role>,
     /// Roles in between.
     pub(crate) services: Vec<Service>,
+    /// Whether accounts log in here.
+    pub(crate) logins: bool,
 }
 
 // === impl Service ===
@@ -54,12 +59,12 @@ impl Service {
 impl Roles {
     /// Every role that this build has.
     pub(crate) fn all() -> Self {
-        Self { delivering: Role::ALL.to_vec(), services: Service::ALL.to_vec() }
+        Self { delivering: Role::ALL.to_vec(), services: Service::ALL.to_vec(), logins: true }
     }
 
     /// Only roles that deliver.
     pub(crate) fn delivering(roles: &[Role]) -> Self {
-        Self { delivering: roles.to_vec(), services: Vec::new() }
+        Self { delivering: roles.to_vec(), services: Vec::new(), logins: false }
     }
 
     /// Whether platforms are read and spoken on.
@@ -76,11 +81,13 @@ pub(crate) fn read(names: &[String]) -> Result<Roles, Vec<Problem>> {
     if names.is_empty() {
         return Ok(Roles::all());
     }
-    let unknown = |name: &&String| Role::parse(name).is_none() && Service::parse(name).is_none();
+    let unknown =
+        |name: &&String| Role::parse(name).is_none() && Service::parse(name).is_none() && *name != OAUTH_FLOW;
     let known: Vec<&str> = Role::ALL
         .into_iter()
         .map(Role::as_str)
         .chain(Service::ALL.into_iter().map(Service::as_str))
+        .chain([OAUTH_FLOW])
         .collect();
     let problems: Vec<_> = names
         .iter()
@@ -98,7 +105,7 @@ pub(crate) fn read(names: &[String]) -> Result<Roles, Vec<Problem>> {
     delivering.dedup();
     services.sort_unstable();
     services.dedup();
-    Ok(Roles { delivering, services })
+    Ok(Roles { delivering, services, logins: names.iter().any(|name| name == OAUTH_FLOW) })
 }
 
 #[cfg(test)]
@@ -113,8 +120,13 @@ mod tests {
             read(&["persistence", "api-gateway", "auth", "auth"]),
             Ok(Roles {
                 delivering: vec![Role::ApiGateway],
-                services: vec![Service::Auth, Service::Persistence]
+                services: vec![Service::Auth, Service::Persistence],
+                logins: false,
             })
+        );
+        assert_eq!(
+            read(&["oauth-flow"]),
+            Ok(Roles { delivering: Vec::new(), services: Vec::new(), logins: true })
         );
         let problems = read(&["auth", "author", "x"]).unwrap_err();
         assert_eq!(problems.len(), 2);

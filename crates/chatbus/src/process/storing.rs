@@ -56,6 +56,11 @@ impl Storing {
         self.0.borrow().clone()
     }
 
+    /// The store, now and once it is open.
+    pub(super) fn watched(&self) -> watch::Receiver<Option<Arc<dyn Store>>> {
+        self.0.clone()
+    }
+
     /// The store, once it is open; `None` when the process stops before.
     pub(crate) async fn opened(&mut self, runtime: &Runtime) -> Option<Arc<dyn Store>> {
         tokio::select! {

@@ -8,6 +8,7 @@ use chatbus_event::Shape;
 use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
 
 use super::Services;
+use super::access::Access;
 
 pub(super) const SPECS: &[SettingSpec] = &[
     SettingSpec::new("HOST", Kind::Text, "Address of the HTTP listener.").default("127.0.0.1"),
@@ -136,6 +137,7 @@ pub(crate) struct Core {
     pub(crate) gateway_history_bytes: usize,
     pub(crate) sandbox_port: u16,
     pub(crate) services: Services,
+    pub(crate) access: Access,
 }
 
 // === impl Core ===
@@ -165,6 +167,7 @@ impl Core {
                 format!("{prefix:?} is not valid: use up to 32 of A-Z a-z 0-9 _ - and dots between or after them, such as dev."),
             ));
         }
+        let access = Access::read(values, &mut problems);
         let port = |name| u16::try_from(values.integer(name)).unwrap_or_default();
         let number = |name| u32::try_from(values.integer(name)).unwrap_or(u32::MAX);
         match ip {
@@ -184,6 +187,7 @@ impl Core {
                     .unwrap_or(usize::MAX),
                 sandbox_port: port("SANDBOX_PORT"),
                 services: Services::read(values),
+                access,
             }),
             _ => Err(problems),
         }

@@ -12,6 +12,7 @@ mod connection;
 mod corpus;
 mod expected;
 mod goldens;
+mod helix;
 mod lines;
 mod rig;
 mod snapshots;

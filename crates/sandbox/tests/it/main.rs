@@ -9,4 +9,6 @@ mod faults;
 mod handshake;
 mod model;
 mod transport;
+mod twilio;
+mod twitch_api;
 mod viewers;
