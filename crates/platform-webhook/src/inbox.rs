@@ -11,7 +11,7 @@
 //! | 200 | it was there already |
 //! | 503 `unavailable` | it is neither, or we have not begun yet: send it again |
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use chatbus_connector::{Accept, Accepted, Status, Webhook, WebhookAnswer, WebhookRequest};
@@ -22,6 +22,7 @@ use tracing::debug;
 use crate::channels::Channels;
 use crate::message::Message;
 use crate::normalize::Normalizer;
+use crate::seen::Seen;
 use crate::signature::Keys;
 use crate::{PATH, PLATFORM};
 
@@ -34,6 +35,7 @@ pub(crate) struct Inbox {
     status: Status,
     /// There once the connector runs; until then nothing is taken.
     entropy: OnceLock<Arc<dyn Entropy>>,
+    seen: Mutex<Seen>,
 }
 
 /// Why a call is refused.
@@ -53,7 +55,7 @@ impl Inbox {
         normalizer: Normalizer,
         status: Status,
     ) -> Self {
-        Self { keys, channels, normalizer, status, entropy: OnceLock::new() }
+        Self { keys, channels, normalizer, status, entropy: OnceLock::new(), seen: Mutex::default() }
     }
 
     /// The connector runs.
@@ -83,7 +85,10 @@ impl Inbox {
         });
         let event = self.normalizer.chat(&message, &request.body, request.received_at, &**entropy);
         let id = event.id.to_string();
-        let (status, what) = match accept.accept(event).await {
+        let now = request.received_at;
+        let is_known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).knows(&id, now);
+        let accepted = if is_known { Accepted::Duplicate } else { accept.accept(event).await };
+        let (status, what) = match accepted {
             Accepted::Bus => (202, "accepted"),
             Accepted::Spooled => (202, "spooled"),
             Accepted::Duplicate => (200, "duplicate"),
@@ -92,6 +97,7 @@ impl Inbox {
                 return Err(Refused::new(503, "unavailable", "it could not be kept: send it again"));
             }
         };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(&id, now);
         let body = json!({ "status": what, "messageId": id }).to_string();
         Ok(WebhookAnswer::with(status, "application/json", body))
     }

@@ -17,6 +17,7 @@ mod inbox;
 mod message;
 mod normalize;
 mod outbox;
+mod seen;
 pub mod signature;
 mod sink;
 mod verdict;

@@ -38,14 +38,14 @@ pub async fn what_is_not_safe_is_not_confirmed(rig: &dyn Caller) {
     assert_eq!(taken.len(), 1, "it was tried");
 }
 
-/// What is told twice has the same dedupe id, and the repeat is confirmed, so that it ends.
+/// What is told twice is the same event, or is not taken again; and the repeat is confirmed, so that it ends.
 pub async fn a_repeated_call_is_the_same_event(rig: &dyn Caller) {
     let _running = Running::connected(rig).await;
     let (_, first) = call(rig, rig.call("call-1"), Accepted::Bus).await;
     let (answer, again) = call(rig, rig.call("call-1"), Accepted::Duplicate).await;
     assert!((200..300).contains(&answer.status) || answer.status == 409, "{answer:?}");
     let ids = |events: &[Inbound]| events.iter().map(|event| event.id.to_string()).collect::<Vec<_>>();
-    assert_eq!(ids(&first), ids(&again));
+    assert!(again.is_empty() || ids(&first) == ids(&again), "{:?} and {:?}", ids(&first), ids(&again));
     let (_, other) = call(rig, rig.call("call-2"), Accepted::Bus).await;
     assert_ne!(ids(&first), ids(&other), "two messages");
 }

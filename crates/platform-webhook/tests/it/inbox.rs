@@ -106,6 +106,39 @@ async fn each_refusal_has_its_status_and_its_code_and_is_counted() {
     assert!(bus.bodies().is_empty());
 }
 
+/// A bus whose dedupe window is over at once, and that can be full.
+#[derive(Default)]
+struct Forgetful {
+    refuses: Mutex<bool>,
+    taken: Mutex<usize>,
+}
+
+#[async_trait]
+impl Accept for Forgetful {
+    async fn accept(&self, _: Inbound) -> Accepted {
+        if *self.refuses.lock().unwrap() {
+            return Accepted::Refused("full".to_owned());
+        }
+        *self.taken.lock().unwrap() += 1;
+        Accepted::Bus
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_played_again_is_not_taken_again_and_one_that_was_not_safe_is() {
+    let rig = WebhookRig::start().await;
+    rig.run().await;
+    let (webhook, bus) = (rig.connector.webhook().unwrap(), Forgetful::default());
+    let call = rig.signed(&message("m-1", "hello"), rig.runtime.clock.now());
+    *bus.refuses.lock().unwrap() = true;
+    assert_eq!(webhook.call(call.clone(), &bus).await.status, 503);
+    *bus.refuses.lock().unwrap() = false;
+    for status in [202, 200, 200] {
+        assert_eq!(webhook.call(call.clone(), &bus).await.status, status);
+    }
+    assert_eq!(*bus.taken.lock().unwrap(), 1);
+}
+
 #[tokio::test]
 async fn before_it_runs_nothing_is_taken() {
     let rig = WebhookRig::start().await;
