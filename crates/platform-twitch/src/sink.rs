@@ -87,7 +87,8 @@ impl Sink for TwitchSink {
         let Some(helix) = self.by_helix.as_ref().filter(|_| self.is_served(channel)) else { return by_irc };
         match (helix.chats(now), by_irc) {
             (Chats::Now, _) => not_before(helix.allowed_from(self.room(channel), now)),
-            (_, Availability::Ready | Availability::NotBefore(_)) => by_irc,
+            (_, Availability::Ready) => not_before(self.paced_from(channel, now)),
+            (_, Availability::NotBefore(at)) => not_before(self.paced_from(channel, now).max(Some(at))),
             (Chats::NotBefore(at), _) => Availability::NotBefore(at),
             // Nobody but Helix can tell why it is not said.
             (Chats::Refused, Availability::Unserved) => Availability::Ready,
@@ -124,12 +125,17 @@ impl TwitchSink {
             Chats::Refused => self.irc_availability(&channel, now) == Availability::Unserved,
             Chats::NotBefore(_) | Chats::Never => false,
         });
-        let Some(helix) = helix else { return self.say_by_irc(channel, outbound).await };
+        let Some(helix) = helix else {
+            if self.paced_from(&channel, now).is_some() {
+                return Verdict::NotNow;
+            }
+            return self.say_by_irc(channel, outbound).await;
+        };
         let verdict = match helix.say(self.room(&channel), &outbound).await {
             Tried::Done(verdict) => return verdict,
             Tried::NothingSaid(verdict) => verdict,
         };
-        if !self.can_speak {
+        if self.irc_availability(&channel, self.clock.instant()) != Availability::Ready {
             return verdict;
         }
         if let Verdict::Reauth { code, message } | Verdict::Retry { code, message, .. } = &verdict {
@@ -156,6 +162,11 @@ impl TwitchSink {
         if parts.is_empty() {
             return refused(PermanentReason::Rejected, "empty_text", "nothing of the text can be shown");
         }
+        if self.session.get().is_none() {
+            return Verdict::NotNow;
+        }
+        let chat = self.by_helix.as_ref().and_then(ByHelix::chat);
+        let counted = chat.map(|chat| (chat, Arc::clone(&channel), parts.clone()));
         let (verdict, answer) = oneshot::channel();
         let say = Say {
             ticket: Ticket(self.tickets.fetch_add(1, Ordering::Relaxed)),
@@ -172,10 +183,21 @@ impl TwitchSink {
         }
         // The loop answers everything it takes; when it ends with a request unanswered it may have
         // been written.
-        answer.await.unwrap_or_else(|_| Verdict::Unverified {
+        let verdict = answer.await.unwrap_or_else(|_| Verdict::Unverified {
             code: "stopped".to_owned(),
             message: "the connection was given up before the verdict".to_owned(),
-        })
+        });
+        if let Some((chat, channel, parts)) = counted.filter(|_| verdict != Verdict::NotNow) {
+            chat.said_elsewhere(self.room(&channel), parts);
+        }
+        verdict
+    }
+
+    /// From when on the limits allow something in a channel by whichever way; `None` is now. Where IRC alone
+    /// speaks its session counts.
+    fn paced_from(&self, channel: &Arc<str>, now: Instant) -> Option<Instant> {
+        let chat = self.by_helix.as_ref()?.chat()?;
+        chat.paced_from(self.room(channel), now)
     }
 
     fn irc_availability(&self, channel: &Arc<str>, now: Instant) -> Availability {

@@ -74,8 +74,9 @@ pub enum HelixError {
     /// Twitch refuses what no other token of the account would change.
     #[error("refused: {0}")]
     Denied(String),
-    /// The lease under which this was to be asked is over, or ends before a connection would be made.
-    #[error("the lease is over")]
+    /// The time for it is over, or the lease under which it was to be asked ends before a connection would be
+    /// made.
+    #[error("its time or the lease is over")]
     Lapsed,
     /// What was to be asked cannot be.
     #[error("it cannot be asked: {0}")]
@@ -109,7 +110,16 @@ pub(super) struct Question<'a> {
     url: &'a Url,
     body: Option<&'a Value>,
     scheme: &'static str,
-    fence: Option<&'a Fence>,
+    leave: Option<Leave<'a>>,
+}
+
+/// Until when something may be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leave<'a> {
+    /// While this is held.
+    pub(super) fence: &'a Fence,
+    /// Before this.
+    pub(super) deadline: Instant,
 }
 
 // === impl Helix ===
@@ -159,17 +169,17 @@ impl Helix {
         self.call_under(method, path, query, body, None).await
     }
 
-    /// The same, and only while this fence is held.
+    /// The same, and only while there is leave for it.
     pub(super) async fn call_under(
         &self,
         method: Method,
         path: &'static str,
         query: &[(&str, &str)],
         body: Option<Value>,
-        fence: Option<&Fence>,
+        leave: Option<Leave<'_>>,
     ) -> Result<HelixAnswer, HelixError> {
         let url = at(&self.0.config.api_url, path, query)?;
-        let question = Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", fence };
+        let question = Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", leave };
         Ok(self.ask_as_account(question).await?.0)
     }
 
@@ -187,7 +197,7 @@ impl Helix {
     ) -> Result<HelixAnswer, HelixError> {
         let url = at(&self.0.config.api_url, path, query)?;
         let question =
-            Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", fence: None };
+            Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", leave: None };
         let limit = &self.0.application_limit;
         let mut refused: Option<SecretString> = None;
         loop {
@@ -213,15 +223,16 @@ impl Helix {
         if let Some(known) = known.filter(|known| known.generation == generation) {
             return Ok(known);
         }
-        let who =
-            if self.0.config.is_of_one_twitch() { self.validate().await? } else { self.own_user().await? };
+        let is_whole = self.0.config.is_of_one_twitch();
+        let who = if is_whole { self.validate().await } else { self.own_user().await };
+        let who = who.map_err(HelixError::harmless)?;
         *self.0.who.lock().unwrap_or_else(PoisonError::into_inner) = Some(who.clone());
         Ok(who)
     }
 
     async fn validate(&self) -> Result<Who, HelixError> {
         let url = at(&self.0.config.auth_url, "/validate", &[])?;
-        let question = Question { method: &Method::GET, url: &url, body: None, scheme: "OAuth", fence: None };
+        let question = Question { method: &Method::GET, url: &url, body: None, scheme: "OAuth", leave: None };
         let (answer, generation) = self.ask_as_account(question).await?;
         let said = identity(&answer.body).ok_or_else(|| unknown(&answer))?;
         Ok(Who { generation, user_id: said.user_id, login: said.login, scopes: said.scopes })
@@ -231,7 +242,7 @@ impl Helix {
     async fn own_user(&self) -> Result<Who, HelixError> {
         let url = at(&self.0.config.api_url, "/users", &[])?;
         let question =
-            Question { method: &Method::GET, url: &url, body: None, scheme: "Bearer", fence: None };
+            Question { method: &Method::GET, url: &url, body: None, scheme: "Bearer", leave: None };
         let (answer, generation) = self.ask_as_account(question).await?;
         let text = |name: &str| answer.data().first()?.get(name)?.as_str().map(str::to_owned);
         let (user_id, login) = text("id").zip(text("login")).ok_or_else(|| unknown(&answer))?;
@@ -272,7 +283,7 @@ impl Helix {
             return Err(HelixError::Limited(until));
         }
         let request = question.request(&config.client_id, token)?;
-        if question.fence.is_some_and(|fence| !fence.is_held(clock.instant() + CONNECTED_WITHIN)) {
+        if question.leave.is_some_and(|leave| !leave.holds(clock.instant())) {
             return Err(HelixError::Lapsed);
         }
         let answer = self.http()?.ask(request).await.map_err(|error| match error {
@@ -328,9 +339,26 @@ impl HelixError {
         }
     }
 
+    /// The same for a question that does nothing: not to have an answer is all that went wrong.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        match self {
+            Self::Lost(why) => Self::Unreachable(why),
+            other => other,
+        }
+    }
+
     /// Whether nothing can have been done.
     pub fn is_unsent(&self) -> bool {
         !matches!(self, Self::Lost(_))
+    }
+}
+
+// === impl Leave ===
+
+impl Leave<'_> {
+    fn holds(&self, now: Instant) -> bool {
+        now < self.deadline && self.fence.is_held(now + CONNECTED_WITHIN)
     }
 }
 

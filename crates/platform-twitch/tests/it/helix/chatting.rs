@@ -258,6 +258,50 @@ async fn while_helix_is_out_of_reach_irc_says_it() {
 }
 
 #[tokio::test]
+async fn a_question_that_says_nothing_may_stay_without_an_answer() {
+    for silent in ["/helix/users", "/oauth2/validate"] {
+        let twitch = FakeTwitch::start(move |asked, _| match asked.path.as_str() {
+            path if path == silent => Reply::HangUp,
+            "/oauth2/validate" => Reply::Json(200, json!({"user_id":"99","login":"bot","scopes":SCOPES})),
+            other => panic!("nobody asks for {other}"),
+        })
+        .await;
+        let unknown = Account::fixed(Credential { user_id: None, ..bot("t-1", &[]) });
+        let (_server, rig, mut peer) = beside_irc(|config| config.bot = unknown, &twitch).await;
+        let verdict = rig.say(rig.outbound("#a", "hi"));
+        peer.expect("PRIVMSG #a :hi").await;
+        peer.send("@id=m-9 :tmi.twitch.tv USERSTATE #a").await;
+        assert_eq!(verdict.await.unwrap(), delivered(Some("m-9")), "{silent}");
+        rig.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_irc_says_instead_counts_when_helix_speaks_again() {
+    let twitch = twitch(|asked, _| match asked.authorization.as_str() {
+        "Bearer new" => said("m-1"),
+        _ => no(401, "Missing scope: user:write:chat"),
+    })
+    .await;
+    let (account, keeper) = Account::new(bot("old", &[]));
+    let (_server, rig, mut peer) = beside_irc(|config| config.bot = account, &twitch).await;
+    for (channel, text) in [("#a", "tried by Helix first"), ("#b", "at once by IRC")] {
+        let verdict = rig.say(rig.outbound(channel, text));
+        peer.expect(&format!("PRIVMSG {channel} :{text}")).await;
+        peer.send(&format!("@id=m-9 :tmi.twitch.tv USERSTATE {channel}")).await;
+        assert_eq!(verdict.await.unwrap(), delivered(Some("m-9")));
+    }
+    keeper.tell(bot("new", &SCOPES));
+    for channel in ["#a", "#b"] {
+        let availability = rig.sink().availability(&Target::Channel(channel.into()));
+        assert!(matches!(availability, Availability::NotBefore(_)), "{channel}: {availability:?}");
+        assert_eq!(rig.sink().send(rig.outbound(channel, "hi")).await, Verdict::NotNow);
+    }
+    assert_eq!(twitch.asked_of(SAY).len(), 1);
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn out_of_reach_and_without_irc_it_is_tried_again() {
     let twitch = twitch(|_, _| said("m-1")).await;
     let irc = nowhere().await.replace("http", "irc");
