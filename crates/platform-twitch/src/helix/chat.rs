@@ -8,10 +8,11 @@ use chatbus_event::Clock;
 use chatbus_http::hyper::Method;
 use serde_json::json;
 
-use super::client::{Helix, Leave};
+use super::client::Helix;
 pub(crate) use super::pace::Room;
 use super::pace::{Due, Pace};
 use super::progress::{Progress, Tried, count_unknown, lacks, refused, unanswered};
+use super::question::Leave;
 use super::users::Users;
 use super::verdict::{self, Said};
 use crate::irc::text;

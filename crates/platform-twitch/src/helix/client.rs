@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{Account, Credential};
 use chatbus_event::Clock;
-use chatbus_http::hyper::{Method, Request, header};
-use chatbus_http::{Answer, HttpClient, HttpError, Sent};
-use chatbus_runtime::Fence;
-use secrecy::{ExposeSecret as _, SecretString};
+use chatbus_http::HttpClient;
+use chatbus_http::hyper::Method;
+use secrecy::SecretString;
 use serde_json::Value;
-use url::Url;
 
+use super::answer::{HelixAnswer, HelixError, read};
 use super::application::Application;
 use super::limit::{Limit, Said};
+use super::question::{Leave, Question, at};
 use crate::config::ApiConfig;
 use crate::oauth::identity;
 
@@ -26,8 +26,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a refused token may take to be renewed while who asked waits.
 const RENEWED_WITHIN: Duration = Duration::from_secs(10);
-/// As long as making a connection may take: what is asked goes out no later than that.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Asks Helix. Cheap to clone; clones share connections, limits and the application's token.
 #[derive(Debug, Clone)]
@@ -45,51 +43,6 @@ struct Inner {
     who: Mutex<Option<Who>>,
 }
 
-/// What came back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HelixAnswer {
-    /// The HTTP status; never 401.
-    pub status: u16,
-    /// The body; `Null` when it is empty or no JSON.
-    pub body: Value,
-    /// In how long Twitch will hear more, where it says so; at most two minutes.
-    pub wait: Option<Duration>,
-}
-
-/// Why nothing came back that says whether it was done. No secret is in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HelixError {
-    /// There is no token: a person has to log in first.
-    #[error("there is no token: log in first")]
-    NoToken,
-    /// Twitch refuses the token, and there was no other in time.
-    #[error("the token is refused: {0}")]
-    Refused(String),
-    /// The token does not allow it.
-    #[error("the token lacks a scope: {0}")]
-    MissingScope(String),
-    /// Twitch wants nothing asked before then.
-    #[error("asked too often")]
-    Limited(Instant),
-    /// Twitch refuses what no other token of the account would change.
-    #[error("refused: {0}")]
-    Denied(String),
-    /// The time for it is over, or the lease under which it was to be asked ends before a connection would be
-    /// made.
-    #[error("its time or the lease is over")]
-    Lapsed,
-    /// What was to be asked cannot be.
-    #[error("it cannot be asked: {0}")]
-    Unusable(String),
-    /// No connection.
-    #[error("out of reach: {0}")]
-    Unreachable(String),
-    /// The connection ended, or there was no answer in time: it may have been done. Nothing was done in
-    /// every other case.
-    #[error("no answer: {0}")]
-    Lost(String),
-}
-
 /// Whose token it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
@@ -101,25 +54,6 @@ pub struct Who {
     pub login: String,
     /// What the token may be used for; empty when that is not known.
     pub scopes: Vec<String>,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
-    method: &'a Method,
-    url: &'a Url,
-    body: Option<&'a Value>,
-    scheme: &'static str,
-    leave: Option<Leave<'a>>,
-}
-
-/// Until when something may be done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Leave<'a> {
-    /// While this is held.
-    pub(super) fence: &'a Fence,
-    /// Before this.
-    pub(super) deadline: Instant,
 }
 
 // === impl Helix ===
@@ -286,12 +220,7 @@ impl Helix {
         if question.leave.is_some_and(|leave| !leave.holds(clock.instant())) {
             return Err(HelixError::Lapsed);
         }
-        let answer = self.http()?.ask(request).await.map_err(|error| match error {
-            HttpError::Unreachable(why) => HelixError::Unreachable(why),
-            HttpError::Lost(_) | HttpError::TimedOut(_) | HttpError::TooLong(_) => {
-                HelixError::Lost(error.to_string())
-            }
-        })?;
+        let answer = self.http()?.ask(request).await?;
         let said = Said::of(&answer, clock.now());
         limit.lock().unwrap_or_else(PoisonError::into_inner).heard(
             said,
@@ -300,114 +229,6 @@ impl Helix {
         );
         read(&answer, said)
     }
-}
-
-// === impl HelixAnswer ===
-
-impl HelixAnswer {
-    /// Whether it was done.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// What Twitch says of it, for people; empty when it says nothing.
-    pub fn message(&self) -> &str {
-        self.body.get("message").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The rows of the answer.
-    pub fn data(&self) -> &[Value] {
-        self.body.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-    }
-}
-
-// === impl HelixError ===
-
-impl HelixError {
-    /// A stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoToken => "no_token",
-            Self::Refused(_) => "token_refused",
-            Self::MissingScope(_) => "missing_scope",
-            Self::Limited(_) => "rate_limited",
-            Self::Denied(_) => "denied",
-            Self::Lapsed => "lease_lost",
-            Self::Unusable(_) => "unusable",
-            Self::Unreachable(_) => "unreachable",
-            Self::Lost(_) => "connection_lost",
-        }
-    }
-
-    /// The same for a question that does nothing: not to have an answer is all that went wrong.
-    #[must_use]
-    pub fn harmless(self) -> Self {
-        match self {
-            Self::Lost(why) => Self::Unreachable(why),
-            other => other,
-        }
-    }
-
-    /// Whether nothing can have been done.
-    pub fn is_unsent(&self) -> bool {
-        !matches!(self, Self::Lost(_))
-    }
-}
-
-// === impl Leave ===
-
-impl Leave<'_> {
-    fn holds(&self, now: Instant) -> bool {
-        now < self.deadline && self.fence.is_held(now + CONNECTED_WITHIN)
-    }
-}
-
-// === impl Question ===
-
-impl Question<'_> {
-    fn request(&self, client_id: &str, token: &SecretString) -> Result<Request<Sent>, HelixError> {
-        let body = self.body.map(Value::to_string);
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(self.url.as_str())
-            .header(header::AUTHORIZATION, format!("{} {}", self.scheme, token.expose_secret()))
-            .header("client-id", client_id);
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        // The error names neither the token nor the text.
-        let unusable = |error: chatbus_http::hyper::http::Error| HelixError::Unusable(error.to_string());
-        request.body(Sent::from(body.unwrap_or_default())).map_err(unusable)
-    }
-}
-
-/// An answer, or what a 401 says. It need not be about the token: Twitch answers so, too, when a scope is
-/// missing, and when the account asks in another's name or has no verified phone number
-/// (dev.twitch.tv/docs/api/reference/#send-whisper).
-fn read(answer: &Answer, said: Said) -> Result<HelixAnswer, HelixError> {
-    let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let answer = HelixAnswer { status: answer.status.as_u16(), body, wait: said.wait };
-    if answer.status != 401 {
-        return Ok(answer);
-    }
-    let message = answer.message().to_owned();
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("scope") {
-        Err(HelixError::MissingScope(message))
-    } else if lower.contains("must match") || lower.contains("phone number") {
-        Err(HelixError::Denied(message))
-    } else {
-        Err(HelixError::Refused(message))
-    }
-}
-
-fn at(base: &Url, path: &'static str, query: &[(&str, &str)]) -> Result<Url, HelixError> {
-    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text).map_err(|error| HelixError::Unusable(error.to_string()))?;
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    Ok(url)
 }
 
 fn quiet_until(limit: &Mutex<Limit>, now: Instant) -> Option<Instant> {

@@ -9,7 +9,8 @@ use chatbus_http::hyper::Method;
 use lru::LruCache;
 use serde_json::Value;
 
-use super::client::{Helix, HelixAnswer, HelixError};
+use super::answer::{HelixAnswer, HelixError};
+use super::client::Helix;
 use crate::irc::limits::RATE_LIMIT_RETRY;
 
 /// So many are remembered: both directions of twice as many channels as one instance is in. The one that was

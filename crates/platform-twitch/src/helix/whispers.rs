@@ -11,8 +11,9 @@ use chatbus_event::Clock;
 use chatbus_http::hyper::Method;
 use serde_json::json;
 
-use super::client::{Helix, Leave};
+use super::client::Helix;
 use super::progress::{Progress, Tried, count_unknown, lacks, refused, unanswered};
+use super::question::Leave;
 use super::verdict::{self, Said};
 use crate::irc::budget::Budget;
 use crate::irc::text;
