@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatbus_connector::{Account, Credential};
 use chatbus_event::{Shape, Topic};
 
-use crate::irc::session::Account;
 use crate::irc::transport::Endpoint;
 
 /// Settings of the Twitch connector.
@@ -16,8 +16,8 @@ pub struct TwitchConfig {
     /// Channels to be in, as [`channel_name`](crate::channel_name) gives them; the first is where a
     /// public text goes that names none.
     pub channels: Vec<Arc<str>>,
-    /// The bot's account; without one the connector only reads.
-    pub account: Option<Account>,
+    /// The bot's account; while it has no token the connector only reads.
+    pub account: Account,
     /// Whether an application is configured whose account has no token yet: chat is read anonymously,
     /// and the account shows as `needs_reauth`.
     pub awaits_login: bool,
@@ -45,7 +45,7 @@ impl TwitchConfig {
         Self {
             endpoint: Endpoint::twitch(),
             channels,
-            account: None,
+            account: Account::fixed(Credential::default()),
             awaits_login: false,
             message_limit: true,
             is_verified: false,

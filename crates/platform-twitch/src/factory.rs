@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use chatbus_connector::{BuildContext, Connector, PlatformFactory};
+use chatbus_connector::{Account, BuildContext, Connector, Credential, CredentialState, PlatformFactory};
 use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
 use secrecy::SecretString;
 
-use crate::irc::session::Account;
 use crate::irc::transport::{Endpoint, public_roots};
 use crate::normalize::PLATFORM;
 use crate::{TwitchConfig, TwitchConnector, channel_name};
@@ -116,7 +115,7 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
         Some(endpoint) if problems.is_empty() => Ok(Some(TwitchConfig {
             endpoint,
             channels,
-            account,
+            account: kept_or(account, cx),
             awaits_login,
             message_limit: values.text("TWITCH_MESSAGE_LIMIT") != Some("off"),
             is_verified: values.text("TWITCH_JOIN_LIMIT") == Some("verified"),
@@ -178,7 +177,8 @@ fn account(values: &Values, awaits_login: bool, problems: &mut Vec<Problem>) -> 
         (Some(login), Some(token)) => match channel_name(login).filter(|_| !login.contains('#')) {
             Some(name) => {
                 let login = name.trim_start_matches('#').to_owned();
-                Some(Account { login, token: SecretString::from(token.to_owned()) })
+                let token = SecretString::from(token.to_owned());
+                Some(Account::fixed(Credential::ready(token, Some(login), None)))
             }
             None => {
                 let right = format!("{login:?} is no login: use 1 to 25 of a-z 0-9 _");
@@ -187,6 +187,13 @@ fn account(values: &Values, awaits_login: bool, problems: &mut Vec<Problem>) -> 
             }
         },
     }
+}
+
+/// A token that is kept wins over the one of the settings.
+fn kept_or(set: Option<Account>, cx: &BuildContext) -> Account {
+    let kept = cx.accounts.account(PLATFORM, "bot");
+    let has_kept = kept.now().state != CredentialState::Missing;
+    set.filter(|_| !has_kept).unwrap_or(kept)
 }
 
 fn endpoint(values: &Values, problems: &mut Vec<Problem>) -> Option<Endpoint> {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use chatbus_connector::{Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
+use chatbus_connector::{
+    Account, Availability, Capabilities, CredentialState, Outbound, PermanentReason, Sink, Target, Verdict,
+};
 use chatbus_event::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -34,11 +36,19 @@ pub(crate) struct TwitchSink {
     pub(crate) made_at: Instant,
     pub(crate) channels: Vec<Arc<str>>,
     pub(crate) added: watch::Receiver<AddedChannels>,
-    pub(crate) can_speak: bool,
+    pub(crate) account: Account,
+    pub(crate) awaits_login: bool,
     pub(crate) tickets: AtomicU64,
 }
 
 // === impl TwitchSink ===
+
+impl TwitchSink {
+    /// Whether there is an account, able to speak now or not.
+    fn can_speak(&self) -> bool {
+        self.awaits_login || self.account.changes().borrow().state != CredentialState::Missing
+    }
+}
 
 #[async_trait]
 impl Sink for TwitchSink {
@@ -47,7 +57,7 @@ impl Sink for TwitchSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { chat: self.can_speak, direct: false, data: false, remembers: None }
+        Capabilities { chat: self.can_speak(), direct: false, data: false, remembers: None }
     }
 
     fn channel(&self, name: &str) -> Option<Arc<str>> {
@@ -64,7 +74,7 @@ impl Sink for TwitchSink {
 
     fn availability(&self, target: &Target) -> Availability {
         let Target::Channel(channel) = target else { return Availability::Unserved };
-        if !self.can_speak {
+        if !self.can_speak() {
             return Availability::Unserved;
         }
         match self.session.get() {
@@ -87,7 +97,7 @@ impl Sink for TwitchSink {
         let Target::Channel(channel) = outbound.target else {
             return refused(PermanentReason::Unsupported, "unsupported", "whispers cannot be sent over IRC");
         };
-        if !self.can_speak {
+        if !self.can_speak() {
             return refused(PermanentReason::Unsupported, "read_only", "connected without an account");
         }
         let parts = text::messages(&outbound.text);

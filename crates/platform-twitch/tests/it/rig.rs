@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_connector::{Connector, Emit, Emitted, Inbound, Outbound, Sink, Snapshot, Target};
+use chatbus_connector::{
+    Account, Connector, Credential, Emit, Emitted, Inbound, Outbound, Sink, Snapshot, Target,
+};
 use chatbus_event::{InstanceId, Topic};
-use chatbus_platform_twitch::irc::session::Account;
 use chatbus_platform_twitch::irc::transport::{Endpoint, public_roots};
 use chatbus_platform_twitch::{TwitchConfig, TwitchConnector, channel_name};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_testkit::test_runtime;
 use futures::FutureExt as _;
-use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -200,12 +200,16 @@ impl Emit for Ear {
 
 // === impl Rig ===
 
+/// A token of our account.
+pub(crate) fn bot(token: &str) -> Credential {
+    Credential::ready(token.into(), Some("bot".to_owned()), None)
+}
+
 pub(crate) fn config(url: &str, channels: &[&str], account: bool) -> TwitchConfig {
     let instance = InstanceId::parse("i-1").unwrap();
     TwitchConfig {
         endpoint: Endpoint::parse(url).unwrap(),
-        account: account
-            .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
+        account: Account::fixed(if account { bot("secret-token") } else { Credential::default() }),
         reconnect_initial: Duration::from_millis(50),
         reconnect_max: Duration::from_millis(200),
         ..TwitchConfig::anonymous(

@@ -1,10 +1,14 @@
 //! One connection after the other: made, logged in to, watched, ended, waited for.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chatbus_connector::ConnectionState;
 use chatbus_runtime::Backoff;
 
+use super::former::Former;
+use super::identity::{Refusal, Voice};
 use super::watchdog::{Watch, Watchdog};
 use super::{News, Output, Session};
 use crate::irc::limits::{CAPABILITY_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, RECONNECT_GRACE, STABLE_AFTER};
@@ -37,8 +41,16 @@ pub(super) struct Online {
     pub(super) watchdog: Watchdog,
     /// Whether the answer to the capability request is still open.
     pub(super) asked_capabilities: bool,
-    /// The server asked us to leave; at the latest then.
-    leaving: Option<Instant>,
+    /// We are to leave.
+    leaving: Option<Leaving>,
+}
+
+/// That a connection is to be left which still works.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    at_latest: Instant,
+    /// Whether the server asked for it; else we are to be somebody else.
+    is_asked: bool,
 }
 
 // === impl Phase ===
@@ -51,7 +63,7 @@ impl Phase {
             Self::LoggingIn(login) => Some(login.deadline),
             Self::Online(online) => {
                 let watchdog = online.watchdog.deadline();
-                Some(online.leaving.map_or(watchdog, |leaving| leaving.min(watchdog)))
+                Some(online.leaving.map_or(watchdog, |leaving| leaving.at_latest.min(watchdog)))
             }
         }
     }
@@ -64,7 +76,14 @@ impl Session {
         matches!(self.phase, Phase::Online(_))
     }
 
-    /// Whether the server asked us to leave, so that nothing new should be begun.
+    /// Whether something can be said on the newest connection, as far as the account goes.
+    pub(super) fn can_speak(&self) -> bool {
+        // What lacks a scope is refused when it is tried, with the reason.
+        let is_able = matches!(self.identity.voice(), Voice::Able | Voice::MissingScope);
+        self.is_online() && !self.identity.is_guest() && is_able
+    }
+
+    /// Whether we are to leave, so that nothing new should be begun.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(&self.phase, Phase::Online(online) if online.leaving.is_some())
     }
@@ -79,8 +98,8 @@ impl Session {
         if !matches!(self.phase, Phase::Connecting { .. }) {
             return;
         }
-        let token = self.config.account.as_ref().map(|account| &account.token);
-        out.push(Output::Write(Frame::login(&self.nick, token)));
+        let token = self.identity.assume();
+        out.push(Output::Write(Frame::login(self.identity.nick(), token.as_ref())));
         let deadline = now + LOGIN_TIMEOUT;
         self.phase = Phase::LoggingIn(Login { deadline, is_welcome: false, asked_capabilities: true });
     }
@@ -107,32 +126,48 @@ impl Session {
         }
         let watchdog = Watchdog::new(now);
         self.phase = Phase::Online(Online { since: now, watchdog, asked_capabilities, leaving: None });
-        self.login_backoff.reset();
-        if self.config.account.is_some() {
+        self.identity.accepted();
+        if !self.identity.is_guest() {
             out.push(Output::News(News::LoggedIn { user_id: None }));
         }
         out.push(Output::News(News::State(ConnectionState::Connected)));
         if std::mem::replace(&mut self.connected_before, true) {
             out.push(Output::News(News::Reconnected));
         }
+        self.follow_account(now, out);
         self.tick_joins(now, out);
     }
 
     /// The server asks us to connect anew. What is in flight may have its verdict first.
     pub(super) fn asked_to_reconnect(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.begin_to_leave(true, now, out);
+    }
+
+    /// Goes to another connection when we are to be somebody else than on the one there is. One change after
+    /// the other: the former connection is done with first.
+    pub(super) fn follow_account(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.identity.is_outdated() && self.former.is_none() {
+            self.begin_to_leave(false, now, out);
+        }
+    }
+
+    fn begin_to_leave(&mut self, is_asked: bool, now: Instant, out: &mut Vec<Output>) {
         if let Phase::Online(online) = &mut self.phase {
-            online.leaving.get_or_insert(now + RECONNECT_GRACE);
+            online.leaving.get_or_insert(Leaving { at_latest: now + RECONNECT_GRACE, is_asked });
         }
         self.leave_when_idle(now, out);
     }
 
-    /// Leaves a server that asked for it, as soon as nothing is in flight.
+    /// Leaves a connection that is to be left, as soon as nothing is in flight.
     pub(super) fn leave_when_idle(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Phase::Online(online) = &self.phase else { return };
-        let Some(leaving) = online.leaving else { return };
+        let Some(Leaving { at_latest, is_asked }) = online.leaving else { return };
         let idle = self.channels.all().all(|channel| !channel.lane.is_in_flight());
-        if !idle && now < leaving {
+        if !idle && now < at_latest {
             return;
+        }
+        if !is_asked {
+            return self.step_down(now, out);
         }
         let lasted = now >= online.since + STABLE_AFTER;
         out.push(Output::Close);
@@ -144,15 +179,34 @@ impl Session {
         }
     }
 
+    /// The connection becomes the former one, and the newest one is made beside it.
+    fn step_down(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.note_silence(now);
+        let Phase::Online(online) = std::mem::replace(&mut self.phase, Phase::Waiting { until: now }) else {
+            return;
+        };
+        let reading = self.read_channels();
+        self.former = Some(Former::new(self.identity.nick(), online.watchdog, reading));
+        out.push(Output::StepDown);
+        self.channels.all_mut().for_each(|channel| channel.join.reset(now));
+        self.abandon_flights(out);
+        self.tick_connection(now, out);
+    }
+
     /// The login was refused. Trying again soon would not make it right.
     pub(super) fn login_refused(&mut self, text: &str, now: Instant, out: &mut Vec<Output>) {
         out.push(Output::Close);
         self.down(now, out);
-        let wait = self.login_backoff.next(&*self.entropy);
+        let Refusal { generation, wait } = self.identity.refused(&*self.entropy, now);
         self.phase = Phase::Waiting { until: now + wait };
         out.push(Output::News(News::Trouble { code: "login_refused", message: text.to_owned() }));
-        out.push(Output::News(News::LoginRefused));
-        out.push(Output::News(News::State(ConnectionState::Error)));
+        if let Some(generation) = generation {
+            out.push(Output::TokenRefused(generation));
+        }
+        if !wait.is_zero() {
+            out.push(Output::News(News::State(ConnectionState::Error)));
+        }
+        self.tick_connection(now, out);
     }
 
     pub(super) fn closed(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
@@ -163,6 +217,9 @@ impl Session {
 
     /// We left on purpose: nothing is wrong, but what is in flight stays without a verdict all the same.
     pub(super) fn stopped(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Some(former) = self.former.take() {
+            former.ended(out);
+        }
         if !matches!(self.phase, Phase::Waiting { .. }) {
             self.down(now, out);
         }
@@ -172,12 +229,7 @@ impl Session {
         match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting { deadline: now + CONNECT_TIMEOUT };
-                let state = if self.connected_before {
-                    ConnectionState::Reconnecting
-                } else {
-                    ConnectionState::Connecting
-                };
-                out.push(Output::News(News::State(state)));
+                self.tell_that_we_connect(out);
                 out.push(Output::Connect);
             }
             Phase::Connecting { deadline } if now >= *deadline => {
@@ -206,30 +258,54 @@ impl Session {
 
     /// The connection is gone: what was in flight stays without a verdict, and the next try waits.
     fn lost(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
-        let lasted = matches!(&self.phase, Phase::Online(online) if now >= online.since + STABLE_AFTER);
-        if lasted {
-            self.backoff.reset();
+        if let Phase::Online(online) = &self.phase {
+            if now >= online.since + STABLE_AFTER {
+                self.backoff.reset();
+            }
+            let heard_at = online.watchdog.heard_at();
+            self.open_gap(code, heard_at, self.read_channels());
         }
         self.down(now, out);
         let wait = Backoff::next(&mut self.backoff, &*self.entropy);
         self.phase = Phase::Waiting { until: now + wait };
         out.push(Output::News(News::Trouble { code, message: why.to_owned() }));
-        let state =
-            if self.connected_before { ConnectionState::Reconnecting } else { ConnectionState::Connecting };
-        out.push(Output::News(News::State(state)));
+        self.tell_that_we_connect(out);
+    }
+
+    /// Unless the former connection still reads.
+    fn tell_that_we_connect(&self, out: &mut Vec<Output>) {
+        if self.former.is_none() {
+            let state = if self.connected_before {
+                ConnectionState::Reconnecting
+            } else {
+                ConnectionState::Connecting
+            };
+            out.push(Output::News(News::State(state)));
+        }
     }
 
     fn down(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.is_online() {
-            self.down_since = now;
-        }
+        self.note_silence(now);
         self.phase = Phase::Waiting { until: now };
         for channel in self.channels.all_mut() {
             if channel.join.is_kept() && channel.join.is_joined() {
-                out.push(Output::News(News::Left(std::sync::Arc::clone(&channel.name))));
+                out.push(Output::News(News::Left(Arc::clone(&channel.name))));
             }
             channel.join.reset(now);
         }
         self.abandon_flights(out);
+    }
+
+    /// From now on nothing can be said, if it could.
+    fn note_silence(&mut self, now: Instant) {
+        if self.can_speak() {
+            self.silent_since = now;
+        }
+    }
+
+    /// The channels that are wanted and that the newest connection is in.
+    fn read_channels(&self) -> BTreeSet<Arc<str>> {
+        let read = self.channels.all().filter(|channel| channel.join.is_kept() && channel.join.is_joined());
+        read.map(|channel| Arc::clone(&channel.name)).collect()
     }
 }

@@ -35,8 +35,9 @@ impl Bench {
     fn made(account: bool, channels: &[&str], paced: bool, is_verified: bool) -> Self {
         let clock = FakeClock::at(Timestamp::EPOCH);
         let config = SessionConfig {
-            account: account
-                .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
+            credential: if account { token("secret-token") } else { Credential::default() },
+            is_kept: false,
+            awaits_login: false,
             channels: channels.iter().map(|name| Arc::from(*name)).collect(),
             paced,
             is_verified,
@@ -160,6 +161,11 @@ impl Bench {
         let token = ping.trim_end().trim_start_matches("PING :").to_owned();
         self.line(&format!(":tmi.twitch.tv PONG tmi.twitch.tv :{token}"))
     }
+}
+
+/// A token of the account.
+fn token(token: &str) -> Credential {
+    Credential::ready(token.into(), Some("bot".to_owned()), None)
 }
 
 /// The lines that are to be written.

@@ -63,7 +63,7 @@ fn a_refused_login_waits_long_and_longer() {
         for round in 0..8 {
             bench.on(Input::Connected);
             let out = bench.line(&format!(":tmi.twitch.tv NOTICE * :{text}"));
-            assert!(out.contains(&Output::Close) && out.contains(&Output::News(News::LoginRefused)));
+            assert!(out.contains(&Output::Close) && out.contains(&Output::TokenRefused(1)));
             assert!(out.contains(&Output::Publish), "the line is an event all the same");
             assert_eq!(states(out), [ConnectionState::Error]);
             let wait = bench.session.next_deadline().unwrap() - bench.now();
