@@ -169,7 +169,7 @@ impl Client {
                 }
                 Wake::Made(Err(error)) => self.feed(&mut state, Input::Closed(&error.to_string())),
                 Wake::Link(event) => self.linked(&mut state, event),
-                Wake::Former(event) => self.former_linked(&mut state, event),
+                Wake::Former(event) => self.former_linked(&mut state, &event),
                 Wake::Requests => {
                     self.requested(&mut state);
                     // What else is about to be said goes into the same write: a system call costs as
@@ -364,7 +364,7 @@ impl Client {
         }
     }
 
-    fn former_linked(&mut self, state: &mut State, event: LinkEvent) {
+    fn former_linked(&mut self, state: &mut State, event: &LinkEvent) {
         match event {
             LinkEvent::Read => self.read_former(state),
             LinkEvent::Reported => {}

@@ -288,6 +288,9 @@ impl Session {
         if self.former.is_some() || self.gap.is_some() {
             self.hand_on(begin, is_list, now, out);
         }
+        if self.is_leaving() {
+            self.leave_when_idle(now, out);
+        }
         self.tend_unwanted(now, out);
     }
 
@@ -337,7 +340,7 @@ impl Session {
             self.note_mute();
         }
         out.push(Output::News(News::Allowance));
-        self.follow_account(now, out);
+        self.follow_account(now);
     }
 
     /// Looks what the newest connection has taken over from those before it, where it may have. Since `begin`
@@ -367,7 +370,7 @@ impl Session {
         self.identity.tick(now);
         self.tick_connection(now, out);
         self.tick_former(now, out);
-        self.follow_account(now, out);
+        self.follow_account(now);
         self.tick_joins(now, out);
         self.tick_sending(now, out);
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use chatbus_connector::ConnectionState;
 use chatbus_runtime::Backoff;
 
+use super::channels::Channel;
 use super::former::Former;
 use super::identity::{Refusal, Voice};
 use super::watchdog::{Watch, Watchdog};
@@ -134,46 +135,51 @@ impl Session {
         if std::mem::replace(&mut self.connected_before, true) {
             out.push(Output::News(News::Reconnected));
         }
-        self.follow_account(now, out);
+        self.follow_account(now);
         self.tick_joins(now, out);
     }
 
     /// The server asks us to connect anew. What is in flight may have its verdict first.
-    pub(super) fn asked_to_reconnect(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.begin_to_leave(true, now, out);
+    pub(super) fn asked_to_reconnect(&mut self, now: Instant) {
+        self.begin_to_leave(true, now);
     }
 
     /// Goes to another connection when we are to be somebody else than on the one there is. One change after
     /// the other: the former connection is done with first.
-    pub(super) fn follow_account(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn follow_account(&mut self, now: Instant) {
         if self.identity.is_outdated() && self.former.is_none() {
-            self.begin_to_leave(false, now, out);
+            self.begin_to_leave(false, now);
         }
     }
 
-    fn begin_to_leave(&mut self, is_asked: bool, now: Instant, out: &mut Vec<Output>) {
+    fn begin_to_leave(&mut self, is_asked: bool, now: Instant) {
         if let Phase::Online(online) = &mut self.phase {
             online.leaving.get_or_insert(Leaving { at_latest: now + RECONNECT_GRACE, is_asked });
         }
-        self.leave_when_idle(now, out);
     }
 
     /// Leaves a connection that is to be left, as soon as nothing is in flight.
     pub(super) fn leave_when_idle(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Phase::Online(online) = &self.phase else { return };
         let Some(Leaving { at_latest, is_asked }) = online.leaving else { return };
-        let idle = self.channels.all().all(|channel| !channel.lane.is_in_flight());
-        if !idle && now < at_latest {
+        // What was joined before the answer came would be read by nobody.
+        let is_idle = |channel: &Channel| !channel.lane.is_in_flight() && !channel.join.is_asked();
+        if !self.channels.all().all(is_idle) && now < at_latest {
             return;
         }
-        if !is_asked {
+        let lasted = now >= online.since + STABLE_AFTER;
+        let (code, why) = ("reconnect_requested", "the server asked us to reconnect");
+        // Nothing is wrong with a server that asks for it now and then, so there is nothing to wait for.
+        if !is_asked || (lasted && self.former.is_none()) {
+            if is_asked {
+                self.backoff.reset();
+                out.push(Output::News(News::Trouble { code, message: why.to_owned() }));
+            }
             return self.step_down(now, out);
         }
-        let lasted = now >= online.since + STABLE_AFTER;
         out.push(Output::Close);
-        self.lost("reconnect_requested", "the server asked us to reconnect", now, out);
+        self.lost(code, why, now, out);
         if lasted {
-            // Nothing is wrong with the server, so there is nothing to wait for.
             self.phase = Phase::Waiting { until: now };
             self.tick_connection(now, out);
         }
@@ -245,7 +251,7 @@ impl Session {
                 }
             }
             Phase::Online(online) => match online.watchdog.tick(now) {
-                Watch::Nothing => self.leave_when_idle(now, out),
+                Watch::Nothing => {}
                 Watch::Ping(frame) => out.push(Output::Write(frame)),
                 Watch::Dead(why) => {
                     out.push(Output::Close);

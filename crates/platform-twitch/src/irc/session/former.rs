@@ -48,10 +48,10 @@ impl Former {
         Self { nick: nick.to_owned(), watchdog, reading, leaving: BTreeSet::new(), until: None }
     }
 
-    /// It ends: what only it read is read no more. Gives those channels.
+    /// It ends: what only it read is read no more. Gives the channels in which something may be missed.
     pub(super) fn ended(self, out: &mut Vec<Output>) -> BTreeSet<Arc<str>> {
         out.extend(self.reading.iter().map(|name| Output::News(News::Left(Arc::clone(name)))));
-        self.reading
+        self.reading.into_iter().chain(self.leaving).collect()
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -112,22 +112,20 @@ impl Session {
         let Some(former) = self.former.take() else { return };
         let heard_at = former.watchdog.heard_at();
         self.open_gap(code, heard_at, former.ended(out));
+        self.tend_gap(now, out);
         if !self.is_online() {
             out.push(Output::News(News::State(ConnectionState::Reconnecting)));
         }
-        self.follow_account(now, out);
+        self.follow_account(now);
     }
 
     pub(super) fn tick_former(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Some(former) = &mut self.former else { return };
-        if former.until.is_some_and(|until| now >= until) {
-            former.leaving.clear();
-            return self.tend_former(now, out);
-        }
+        let is_overdue = former.until.is_some_and(|until| now >= until);
         match former.watchdog.tick(now) {
-            Watch::Nothing => {}
-            Watch::Ping(frame) => out.push(Output::WriteFormer(frame)),
-            Watch::Dead(_) => {
+            Watch::Nothing if !is_overdue => {}
+            Watch::Ping(frame) if !is_overdue => out.push(Output::WriteFormer(frame)),
+            _ => {
                 out.push(Output::CloseFormer);
                 self.former_lost("connection_dead", now, out);
             }
@@ -149,7 +147,7 @@ impl Session {
             self.former = Some(former);
         } else if former.leaving.is_empty() {
             out.push(Output::CloseFormer);
-            self.follow_account(now, out);
+            self.follow_account(now);
         } else {
             former.until.get_or_insert(now + JOIN_TIMEOUT);
             self.former = Some(former);

@@ -20,7 +20,7 @@ impl Session {
             out.push(Output::Publish);
         }
         if message.is("RECONNECT") {
-            self.asked_to_reconnect(now, out);
+            self.asked_to_reconnect(now);
         }
         if message.is("NOTICE") {
             self.notice(message, now, out);

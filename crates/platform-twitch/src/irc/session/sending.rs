@@ -153,7 +153,6 @@ impl Session {
             }
             Refusal::Permanent => self.refused_for_good(place, code, &message, out),
         }
-        self.leave_when_idle(now, out);
     }
 
     pub(super) fn refused_for_good(
@@ -240,7 +239,6 @@ impl Session {
             };
             self.finish(place, verdict, out);
         }
-        self.leave_when_idle(now, out);
     }
 
     /// Sends what is due in a channel, or notes from when on it can be.

@@ -185,7 +185,7 @@ fn reconnect_lets_what_is_in_flight_have_its_verdict_first() {
     let out = bench.line("@id=m-1 :tmi.twitch.tv USERSTATE #a");
     let verdict = Verdict::Delivered { provider_message_id: Some("m-1".to_owned()) };
     assert_eq!(verdicts(out), [&verdict]);
-    assert!(out.contains(&Output::Close) && out.contains(&Output::Connect), "at once: {out:?}");
+    assert!(out.contains(&Output::StepDown) && out.contains(&Output::Connect), "at once: {out:?}");
 
     let mut bench = Bench::ready();
     bench.say_written(1, "hi");
