@@ -12,7 +12,7 @@ use super::*;
 const CHANNELS: [&str; 3] = ["#a", "#b", "#c"];
 const LOGINS: [&str; 2] = ["bot", "other"];
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     /// A new token of this login, and whether the server takes it.
     Token(usize, bool),
@@ -63,9 +63,9 @@ struct World {
     was_read: BTreeSet<String>,
     chats: usize,
     /// What was said and is to be read by one of these connections still.
-    unread: BTreeMap<usize, &'static str>,
-    /// What can be read by nobody any more, with the moment since when.
-    missed: Vec<(&'static str, Instant)>,
+    unread: BTreeMap<usize, (&'static str, Instant)>,
+    /// What can be read by nobody any more: when it was said, and since when.
+    missed: Vec<(&'static str, [Instant; 2])>,
     gaps: Vec<Gap>,
     shown: BTreeSet<String>,
     joins: Vec<Instant>,
@@ -185,7 +185,8 @@ impl World {
         let is_held = |chat: usize| newest.iter().chain(former).any(|served| served.has(chat));
         let missed: Vec<usize> = self.unread.keys().copied().filter(|chat| !is_held(*chat)).collect();
         for chat in missed {
-            self.missed.extend(self.unread.remove(&chat).map(|channel| (channel, bench.now())));
+            let Some((channel, said_at)) = self.unread.remove(&chat) else { continue };
+            self.missed.push((channel, [said_at, bench.now()]));
         }
     }
 
@@ -241,9 +242,9 @@ impl World {
             }
         }
         if is_read {
-            self.unread.insert(chat, channel);
+            self.unread.insert(chat, (channel, bench.now()));
         } else {
-            self.missed.push((channel, bench.now()));
+            self.missed.push((channel, [bench.now(); 2]));
         }
     }
 
@@ -309,11 +310,12 @@ proptest! {
             world.pass(&mut bench, seconds(2));
         }
         prop_assert!(world.unread.is_empty(), "read and no event: {:?}", world.unread);
-        for (channel, at) in &world.missed {
+        for (channel, moments) in &world.missed {
             let tells = |gap: &Gap| {
-                (gap.from..=gap.to).contains(at) && gap.channels.iter().any(|name| **name == **channel)
+                moments.iter().any(|at| (gap.from..=gap.to).contains(at))
+                    && gap.channels.iter().any(|name| **name == **channel)
             };
-            prop_assert!(world.gaps.iter().any(tells), "{} at {:?}: {:?}", channel, at, world.gaps);
+            prop_assert!(world.gaps.iter().any(tells), "{} at {:?}: {:?}", channel, moments, world.gaps);
         }
         prop_assert!(world.former.is_none() && bench.session.gap.is_none());
         let Credential { generation, state, login, .. } = world.told.clone();
