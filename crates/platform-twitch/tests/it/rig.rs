@@ -1,6 +1,7 @@
 //! A connector under test: a server on a real socket that does what the test says, and an ear that
 //! keeps what was emitted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -180,6 +181,32 @@ impl Ear {
             Ok(heard) => found(&heard.unwrap()),
             Err(_) => panic!("heard only {} of {count}", found(&self.heard()).len()),
         }
+    }
+
+    /// Waits until something was heard for each of these names.
+    pub(crate) async fn wait_for_each(
+        &self,
+        wanted: &HashSet<String>,
+        name: impl Fn(&Value) -> Option<String>,
+    ) {
+        let mut changes = self.heard.subscribe();
+        let (mut missing, mut seen) = (wanted.clone(), 0);
+        let all = async {
+            while !missing.is_empty() {
+                let new: Vec<Inbound> = changes.borrow_and_update().iter().skip(seen).cloned().collect();
+                seen += new.len();
+                for event in new {
+                    if let Some(name) = name(&serde_json::from_slice(&event.body).unwrap()) {
+                        missing.remove(&name);
+                    }
+                }
+                if !missing.is_empty() {
+                    changes.changed().await.unwrap();
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(SOON, all).await.is_ok();
+        assert!(in_time, "{} of {} are missing: {missing:?}", missing.len(), wanted.len());
     }
 
     pub(crate) async fn wait_for_text(&self, text: &str) -> Value {
