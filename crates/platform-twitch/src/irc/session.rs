@@ -17,6 +17,7 @@ mod gap;
 mod identity;
 mod join;
 mod lane;
+mod leaving;
 mod lines;
 mod sending;
 mod wanted;
@@ -327,43 +328,6 @@ impl Session {
     /// The name we are known by on the newest connection.
     pub fn nick(&self) -> &str {
         self.identity.nick()
-    }
-
-    /// Follows what is known of the account.
-    fn told(&mut self, credential: Credential, now: Instant, out: &mut Vec<Output>) {
-        let could_speak = self.can_speak();
-        self.identity.told(credential);
-        if could_speak && !self.can_speak() {
-            self.silent_since = now;
-        }
-        if self.identity.voice() == Voice::NeedsReauth {
-            self.note_mute();
-        }
-        out.push(Output::News(News::Allowance));
-        self.follow_account(now);
-    }
-
-    /// Looks what the newest connection has taken over from those before it, where it may have. Since `begin`
-    /// this is what there is to do.
-    fn hand_on(&mut self, begin: usize, is_list: bool, now: Instant, out: &mut Vec<Output>) {
-        let mut is_news = is_list;
-        for output in out.split_off(begin) {
-            let is_known = match &output {
-                Output::News(News::Joined(name)) => self.is_read_by_former(name),
-                _ => false,
-            };
-            is_news |= matches!(
-                output,
-                Output::News(News::Joined(_) | News::Left(_) | News::Refused { .. }) | Output::StepDown
-            );
-            if !is_known {
-                out.push(output);
-            }
-        }
-        if is_news {
-            self.tend_former(now, out);
-            self.tend_gap(now, out);
-        }
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {

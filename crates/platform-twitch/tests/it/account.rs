@@ -7,6 +7,7 @@ use chatbus_connector::{
     Account, AccountKeeper, Availability, ConnectionState, Connector as _, Credential, CredentialState,
     Snapshot, Target, Verdict,
 };
+use chatbus_event::Timestamp;
 use chatbus_platform_twitch::TwitchConfig;
 use chatbus_sandbox::twitch_irc::{LoginAttempt, Said, Say, Since, TwitchIrc, Who};
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
@@ -253,9 +254,12 @@ async fn another_account_is_another_login() {
 #[tokio::test]
 async fn a_token_that_may_not_speak_reads_and_says_what_it_lacks() {
     let scopes = vec!["chat:read".to_owned()];
-    let stage = Stage::with(Credential { scopes, ..bot("t-1") }).await;
-    let status = stage.rig.status();
-    assert_eq!(status.auth.missing_scopes, ["chat:edit"]);
+    let expires_at = Some(Timestamp::from_millis(4_000_000_000_000));
+    let user_id = Some("77".to_owned());
+    let stage = Stage::with(Credential { scopes, expires_at, user_id, ..bot("t-1") }).await;
+    let auth = stage.rig.status().auth;
+    assert_eq!(auth.missing_scopes, ["chat:edit"]);
+    assert_eq!((auth.expires_at, auth.user_id.as_deref()), (expires_at, Some("77")));
     let verdict = stage.rig.sink().send(stage.rig.outbound("#a", "hi")).await;
     assert!(matches!(verdict, Verdict::Reauth { code, .. } if code == "missing_scope"));
     let scopes = vec!["chat:read".to_owned(), "chat:edit".to_owned()];
@@ -263,6 +267,20 @@ async fn a_token_that_may_not_speak_reads_and_says_what_it_lacks() {
     stage.rig.until(|status| status.auth.missing_scopes.is_empty()).await;
     stage.says("hi").await;
     assert_eq!(stage.twitch().counters().logins, 1, "on the same connection");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_reconnect_is_left_when_another_connection_reads() {
+    let stage = Stage::with(bot("t-1")).await;
+    let (said, ()) = tokio::join!(stage.chatter("a"), async {
+        stage.twitch().reconnect(&Who::default(), Some(Duration::from_secs(10)));
+        stage.rig.until(|status| status.counters.reconnects == 1).await;
+        stage.is_only(Some("bot")).await;
+    });
+    stage.is_heard_once(&said).await;
+    assert!(stage.gaps().is_empty());
+    stage.says("moved").await;
     stage.end().await;
 }
 

@@ -7,12 +7,11 @@ use std::time::Instant;
 use chatbus_connector::ConnectionState;
 use chatbus_runtime::Backoff;
 
-use super::channels::Channel;
-use super::former::Former;
 use super::identity::{Refusal, Voice};
+use super::leaving::Leaving;
 use super::watchdog::{Watch, Watchdog};
 use super::{News, Output, Session};
-use crate::irc::limits::{CAPABILITY_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, RECONNECT_GRACE, STABLE_AFTER};
+use crate::irc::limits::{CAPABILITY_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, STABLE_AFTER};
 use crate::irc::outgoing::Frame;
 
 /// Where the connection stands.
@@ -38,20 +37,12 @@ pub(super) struct Login {
 
 #[derive(Debug)]
 pub(super) struct Online {
-    since: Instant,
+    pub(super) since: Instant,
     pub(super) watchdog: Watchdog,
     /// Whether the answer to the capability request is still open.
     pub(super) asked_capabilities: bool,
     /// We are to leave.
-    leaving: Option<Leaving>,
-}
-
-/// That a connection is to be left which still works.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Leaving {
-    at_latest: Instant,
-    /// Whether the server asked for it; else we are to be somebody else.
-    is_asked: bool,
+    pub(super) leaving: Option<Leaving>,
 }
 
 // === impl Phase ===
@@ -82,11 +73,6 @@ impl Session {
         // What lacks a scope is refused when it is tried, with the reason.
         let is_able = matches!(self.identity.voice(), Voice::Able | Voice::MissingScope);
         self.is_online() && !self.identity.is_guest() && is_able
-    }
-
-    /// Whether we are to leave, so that nothing new should be begun.
-    pub(super) fn is_leaving(&self) -> bool {
-        matches!(&self.phase, Phase::Online(online) if online.leaving.is_some())
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -137,66 +123,6 @@ impl Session {
         }
         self.follow_account(now);
         self.tick_joins(now, out);
-    }
-
-    /// The server asks us to connect anew. What is in flight may have its verdict first.
-    pub(super) fn asked_to_reconnect(&mut self, now: Instant) {
-        self.begin_to_leave(true, now);
-    }
-
-    /// Goes to another connection when we are to be somebody else than on the one there is. One change after
-    /// the other: the former connection is done with first.
-    pub(super) fn follow_account(&mut self, now: Instant) {
-        if self.identity.is_outdated() && self.former.is_none() {
-            self.begin_to_leave(false, now);
-        }
-    }
-
-    fn begin_to_leave(&mut self, is_asked: bool, now: Instant) {
-        if let Phase::Online(online) = &mut self.phase {
-            online.leaving.get_or_insert(Leaving { at_latest: now + RECONNECT_GRACE, is_asked });
-        }
-    }
-
-    /// Leaves a connection that is to be left, as soon as nothing is in flight.
-    pub(super) fn leave_when_idle(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let Phase::Online(online) = &self.phase else { return };
-        let Some(Leaving { at_latest, is_asked }) = online.leaving else { return };
-        // What was joined before the answer came would be read by nobody.
-        let is_idle = |channel: &Channel| !channel.lane.is_in_flight() && !channel.join.is_asked();
-        if !self.channels.all().all(is_idle) && now < at_latest {
-            return;
-        }
-        let lasted = now >= online.since + STABLE_AFTER;
-        let (code, why) = ("reconnect_requested", "the server asked us to reconnect");
-        // Nothing is wrong with a server that asks for it now and then, so there is nothing to wait for.
-        if !is_asked || (lasted && self.former.is_none()) {
-            if is_asked {
-                self.backoff.reset();
-                out.push(Output::News(News::Trouble { code, message: why.to_owned() }));
-            }
-            return self.step_down(now, out);
-        }
-        out.push(Output::Close);
-        self.lost(code, why, now, out);
-        if lasted {
-            self.phase = Phase::Waiting { until: now };
-            self.tick_connection(now, out);
-        }
-    }
-
-    /// The connection becomes the former one, and the newest one is made beside it.
-    fn step_down(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.note_silence(now);
-        let Phase::Online(online) = std::mem::replace(&mut self.phase, Phase::Waiting { until: now }) else {
-            return;
-        };
-        let reading = self.read_channels();
-        self.former = Some(Former::new(self.identity.nick(), online.watchdog, reading));
-        out.push(Output::StepDown);
-        self.channels.all_mut().for_each(|channel| channel.join.reset(now));
-        self.abandon_flights(out);
-        self.tick_connection(now, out);
     }
 
     /// The login was refused. Trying again soon would not make it right.
@@ -263,7 +189,7 @@ impl Session {
     }
 
     /// The connection is gone: what was in flight stays without a verdict, and the next try waits.
-    fn lost(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn lost(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
         if let Phase::Online(online) = &self.phase {
             if now >= online.since + STABLE_AFTER {
                 self.backoff.reset();
@@ -303,14 +229,14 @@ impl Session {
     }
 
     /// From now on nothing can be said, if it could.
-    fn note_silence(&mut self, now: Instant) {
+    pub(super) fn note_silence(&mut self, now: Instant) {
         if self.can_speak() {
             self.silent_since = now;
         }
     }
 
     /// The channels that are wanted and that the newest connection is in.
-    fn read_channels(&self) -> BTreeSet<Arc<str>> {
+    pub(super) fn read_channels(&self) -> BTreeSet<Arc<str>> {
         let read = self.channels.all().filter(|channel| channel.join.is_kept() && channel.join.is_joined());
         read.map(|channel| Arc::clone(&channel.name)).collect()
     }

@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Leaves on the former connection what the newest one has joined, or will not join.
-    pub(super) fn tend_former(&mut self, now: Instant, out: &mut Vec<Output>) {
+    fn tend_former(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Some(mut former) = self.former.take() else { return };
         let done = former.reading.extract_if(.., |name| self.standing(name) != Standing::Awaited);
         for name in done {
@@ -154,8 +154,31 @@ impl Session {
         }
     }
 
+    /// Looks what the newest connection has taken over from those before it, where it may have. Since `begin`
+    /// this is what there is to do.
+    pub(super) fn hand_on(&mut self, begin: usize, is_list: bool, now: Instant, out: &mut Vec<Output>) {
+        let mut is_news = is_list;
+        for output in out.split_off(begin) {
+            let is_known = match &output {
+                Output::News(News::Joined(name)) => self.is_read_by_former(name),
+                _ => false,
+            };
+            is_news |= matches!(
+                output,
+                Output::News(News::Joined(_) | News::Left(_) | News::Refused { .. }) | Output::StepDown
+            );
+            if !is_known {
+                out.push(output);
+            }
+        }
+        if is_news {
+            self.tend_former(now, out);
+            self.tend_gap(now, out);
+        }
+    }
+
     /// Whether a channel is read by the former connection only.
-    pub(super) fn is_read_by_former(&self, name: &str) -> bool {
+    fn is_read_by_former(&self, name: &str) -> bool {
         self.former.as_ref().is_some_and(|former| former.reading.contains(name))
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::former::Standing;
 use super::{Output, Session};
+use crate::irc::limits::MAX_CHANNELS;
 
 /// The code of a connection that ended by itself.
 pub(super) const CONNECTION_LOST: &str = "connection_lost";
@@ -53,11 +54,14 @@ impl Session {
     pub(super) fn tend_gap(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Some(mut gap) = self.gap.take() else { return };
         gap.awaited.retain(|name| self.standing(name) == Standing::Awaited);
-        if gap.awaited.is_empty() {
-            let channels = gap.channels.into_iter().collect();
-            out.push(Output::Gap(Gap { from: gap.from, to: now, reason: gap.reason, channels }));
-        } else {
+        if !gap.awaited.is_empty() && gap.channels.len() <= MAX_CHANNELS {
             self.gap = Some(gap);
+            return;
         }
+        let OpenGap { from, reason, channels, awaited } = gap;
+        let channels = channels.into_iter().collect();
+        out.push(Output::Gap(Gap { from, to: now, reason, channels }));
+        // One in which ever other channels were lost goes on as a new one.
+        self.open_gap(reason, now, awaited);
     }
 }

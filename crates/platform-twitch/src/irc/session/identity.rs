@@ -11,6 +11,7 @@ use chatbus_event::Entropy;
 use chatbus_runtime::Backoff;
 use secrecy::SecretString;
 
+use super::{News, Output, Session};
 use crate::irc::limits::{LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX, SCOPE_SPEAK};
 
 /// See the module.
@@ -165,5 +166,23 @@ impl Identity {
         let may_try = self.not_before.is_none() && self.refused != Some(*generation);
         let login = login.as_deref().filter(|login| is_good && may_try && !login.is_empty())?;
         Some((login.to_ascii_lowercase(), token.as_ref()?))
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Follows what is known of the account.
+    pub(super) fn told(&mut self, credential: Credential, now: Instant, out: &mut Vec<Output>) {
+        let could_speak = self.can_speak();
+        self.identity.told(credential);
+        if could_speak && !self.can_speak() {
+            self.silent_since = now;
+        }
+        if self.identity.voice() == Voice::NeedsReauth {
+            self.note_mute();
+        }
+        out.push(Output::News(News::Allowance));
+        self.follow_account(now);
     }
 }

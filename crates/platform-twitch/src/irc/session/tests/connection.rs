@@ -191,7 +191,7 @@ fn reconnect_lets_what_is_in_flight_have_its_verdict_first() {
     bench.say_written(1, "hi");
     bench.line(":tmi.twitch.tv RECONNECT");
     let out = bench.wait(seconds(2));
-    assert!(out.contains(&Output::Close));
+    assert!(out.contains(&Output::StepDown));
     assert!(matches!(verdicts(&out)[..], [Verdict::Unverified { .. }]));
 }
 

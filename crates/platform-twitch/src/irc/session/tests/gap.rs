@@ -42,8 +42,20 @@ fn each_way_to_lose_a_connection_is_named() {
             "connection_lost",
         ),
         (|bench| bench.wait(seconds(35)), "connection_dead"),
-        // One that says so so soon is waited for.
-        (|bench| bench.line(":tmi.twitch.tv RECONNECT").to_vec(), "reconnect_requested"),
+        // The one that asks is to be left while the one before it still is.
+        (
+            |bench| {
+                bench.line(":tmi.twitch.tv RECONNECT");
+                bench.wait(seconds(1));
+                bench.log_in();
+                bench.join("#a");
+                let mut out = bench.line(":tmi.twitch.tv RECONNECT").to_vec();
+                out.extend(bench.wait(seconds(2)));
+                out.extend_from_slice(bench.on(Input::FormerClosed));
+                out
+            },
+            "reconnect_requested",
+        ),
     ] {
         let mut bench = Bench::ready();
         let from = bench.now();
@@ -111,26 +123,32 @@ fn a_channel_that_is_refused_or_taken_out_is_not_waited_for() {
 }
 
 #[test]
-fn a_server_that_asks_for_it_after_a_while_is_left_without_a_gap() {
-    let mut bench = Bench::ready();
-    for _ in 0..2 {
-        let out = bench.wait(seconds(25));
-        bench.pong(&out);
+fn a_server_that_asks_for_it_is_left_without_a_gap() {
+    for pings in [0, 2] {
+        let mut bench = Bench::ready();
+        for _ in 0..pings {
+            let out = bench.wait(seconds(25));
+            bench.pong(&out);
+        }
+        let mut all = bench.line(":tmi.twitch.tv RECONNECT").to_vec();
+        assert!(all.contains(&Output::StepDown), "{all:?}");
+        assert_eq!(troubles(&all), ["reconnect_requested"]);
+        assert_eq!(all.contains(&Output::Connect), pings > 0, "at once only where it is rare");
+        all.extend(bench.wait(seconds(1)));
+        assert!(all.contains(&Output::Connect));
+        all.extend_from_slice(bench.former_line("@id=m-1 :ada!ada@ada PRIVMSG #a :hello"));
+        bench.log_in();
+        all.extend_from_slice(&bench.out);
+        for line in [":bot!bot@bot JOIN #a", ":bot!bot@bot JOIN #b"] {
+            all.extend_from_slice(bench.line(line));
+        }
+        for line in [":bot!bot@bot PART #a", ":bot!bot@bot PART #b"] {
+            all.extend_from_slice(bench.former_line(line));
+        }
+        all.extend(bench.wait(seconds(20)));
+        assert!(all.contains(&Output::CloseFormer) && is_silent(&all));
+        assert!(!all.iter().any(|output| matches!(output, Output::News(News::Left(_)))));
     }
-    let mut all = bench.line(":tmi.twitch.tv RECONNECT").to_vec();
-    assert!(all.contains(&Output::StepDown) && all.contains(&Output::Connect), "{all:?}");
-    assert_eq!(troubles(&all), ["reconnect_requested"]);
-    all.extend_from_slice(bench.former_line("@id=m-1 :ada!ada@ada PRIVMSG #a :hello"));
-    bench.log_in();
-    all.extend_from_slice(&bench.out);
-    for line in [":bot!bot@bot JOIN #a", ":bot!bot@bot JOIN #b"] {
-        all.extend_from_slice(bench.line(line));
-    }
-    for line in [":bot!bot@bot PART #a", ":bot!bot@bot PART #b"] {
-        all.extend_from_slice(bench.former_line(line));
-    }
-    all.extend(bench.wait(seconds(20)));
-    assert!(is_silent(&all) && !all.iter().any(|output| matches!(output, Output::News(News::Left(_)))));
 }
 
 #[test]
