@@ -71,15 +71,19 @@ impl Session {
         self.step_down(until, now, out);
     }
 
-    /// The connection becomes the former one, and the newest one is made beside it.
+    /// The connection becomes the former one, if it reads anything, and the newest one is made beside it.
     fn step_down(&mut self, until: Instant, now: Instant, out: &mut Vec<Output>) {
         self.note_silence(now);
         let Phase::Online(online) = std::mem::replace(&mut self.phase, Phase::Waiting { until }) else {
             return;
         };
         let reading = self.read_channels();
-        self.former = Some(Former::new(self.identity.nick(), online.watchdog, reading));
-        out.push(Output::StepDown);
+        if reading.is_empty() {
+            out.push(Output::Close);
+        } else {
+            self.former = Some(Former::new(self.identity.nick(), online.watchdog, reading));
+            out.push(Output::StepDown);
+        }
         self.channels.all_mut().for_each(|channel| channel.join.reset(now));
         self.abandon_flights(out);
         self.tick_connection(now, out);

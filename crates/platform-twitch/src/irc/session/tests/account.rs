@@ -79,7 +79,22 @@ fn a_connection_steps_down_when_it_knows_where_it_is() {
     let mut bench = Bench::kept(Credential::default(), &["#nowhere"]);
     bench.go_online();
     bench.tell(generation(1, "bot"));
-    assert!(bench.wait(seconds(2)).contains(&Output::StepDown), "or soon");
+    let out = bench.wait(seconds(2));
+    assert!(out.contains(&Output::Close) && out.contains(&Output::Connect), "or soon: {out:?}");
+}
+
+#[test]
+fn a_token_that_comes_while_a_guest_logs_in_is_used_before_anything_is_joined() {
+    let mut bench = Bench::kept(Credential::default(), &["#a"]);
+    bench.on(Input::Tick);
+    bench.on(Input::Connected);
+    assert_eq!(bench.tell(generation(1, "bot")), [Output::News(News::Allowance)]);
+    let guest = bench.session.nick().to_owned();
+    bench.line(":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
+    let out = bench.line(&format!(":tmi.twitch.tv 001 {guest} :Welcome, GLHF!"));
+    assert!(out.contains(&Output::Close) && out.contains(&Output::Connect), "{out:?}");
+    assert!(written(out).is_empty(), "{out:?}");
+    assert!(bench.log_in().contains("PASS oauth:token-1"));
 }
 
 #[test]
