@@ -8,6 +8,7 @@ mod added;
 mod channel;
 mod config;
 mod connector;
+pub mod eventsub;
 mod factory;
 pub mod irc;
 pub mod normalize;

@@ -10,6 +10,7 @@
 mod added;
 mod connection;
 mod corpus;
+mod eventsub_corpus;
 mod expected;
 mod goldens;
 mod lines;
