@@ -1,80 +1,23 @@
-//! Twitch's settings, and the connector they make.
+//! The connector that Twitch's settings make.
+
+pub(crate) mod api;
+mod settings;
 
 use std::sync::Arc;
 
 use chatbus_connector::{BuildContext, Connector, PlatformFactory};
-use chatbus_runtime::settings::{Kind, Problem, SettingSpec, Values};
+use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 use secrecy::SecretString;
 
 use crate::irc::session::Account;
 use crate::irc::transport::{Endpoint, public_roots};
 use crate::normalize::PLATFORM;
 use crate::{TwitchConfig, TwitchConnector, channel_name};
+use settings::SETTINGS;
 
 /// Makes the Twitch connector.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Factory;
-
-const SETTINGS: &[SettingSpec] = &[
-    SettingSpec::new("TWITCH_ENABLED", Kind::Bool, "`false` turns Twitch off whatever else is set."),
-    SettingSpec::new(
-        "TWITCH_CHANNELS",
-        Kind::List,
-        "Channels to be in, with or without `#`. A public answer that names no channel goes to the first.",
-    ),
-    SettingSpec::new(
-        "TWITCH_BOT_USERNAME",
-        Kind::Text,
-        "The bot's login. Without it and its token chat is read anonymously, and nothing is said.",
-    ),
-    SettingSpec::new(
-        "TWITCH_BOT_ACCESS_TOKEN",
-        Kind::Secret,
-        "The bot's user access token with the scopes `chat:read` and `chat:edit`, with or without `oauth:`.",
-    ),
-    SettingSpec::new(
-        "TWITCH_CLIENT_ID",
-        Kind::Text,
-        "The application's id. With it and its secret but no token, chat is read anonymously and the account \
-         shows as `needs_reauth`.",
-    ),
-    SettingSpec::new("TWITCH_CLIENT_SECRET", Kind::Secret, "The application's secret."),
-    SettingSpec::new("TWITCH_READ", Kind::Choice(&["irc"]), "By which interface chat is read.")
-        .default("irc"),
-    SettingSpec::new("TWITCH_SEND", Kind::Choice(&["auto", "irc"]), "By which interface something is said.")
-        .default("auto"),
-    SettingSpec::new(
-        "TWITCH_IRC_URL",
-        Kind::Urls(&["irc", "ircs", "ws", "wss"]),
-        "The IRC server: lines over TCP, TLS, WebSocket, or WebSocket over TLS.",
-    )
-    .default("ircs://irc.chat.twitch.tv:6697"),
-    SettingSpec::new(
-        "TWITCH_MESSAGE_LIMIT",
-        Kind::Choice(&["by-role", "off"]),
-        "How fast messages go out: by Twitch's limits for the account's role, or, for benchmarks against \
-         another server than Twitch's, without limits.",
-    )
-    .default("by-role"),
-    SettingSpec::new(
-        "TWITCH_JOIN_LIMIT",
-        Kind::Choice(&["ordinary", "verified"]),
-        "How fast channels are joined: 20 in ten seconds, or 2,000 for a bot that Twitch has verified.",
-    )
-    .default("ordinary"),
-    SettingSpec::new(
-        "IRC_RECONNECT_INITIAL_MS",
-        Kind::Millis { min: 1, max: 3_600_000 },
-        "The first wait before a lost IRC connection is made again; doubles each time, with jitter.",
-    )
-    .default("1000"),
-    SettingSpec::new(
-        "IRC_RECONNECT_MAX_MS",
-        Kind::Millis { min: 1, max: 3_600_000 },
-        "The longest such wait.",
-    )
-    .default("30000"),
-];
 
 // === impl Factory ===
 
@@ -104,20 +47,36 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
     }
     let mut problems = Vec::new();
     let channels = channels(values, &mut problems);
-    let awaits_login = awaits_login(values, &mut problems);
-    let account = account(values, awaits_login, &mut problems);
+    let kept = cx.accounts.account(PLATFORM, "bot").now();
+    let has_token = kept.token.is_some() || values.is_set("TWITCH_BOT_ACCESS_TOKEN");
+    let api = api::read(values, cx, has_token, &mut problems);
+    let awaits_login = api.api.is_some() && values.is_set("TWITCH_CLIENT_SECRET") && !has_token;
+    let account = match kept.login.zip(kept.token) {
+        Some((login, token)) => Some(Account { login, token }),
+        None => account(values, awaits_login, &mut problems),
+    };
     let endpoint = endpoint(values, &mut problems);
     let (initial, max) = (values.millis("IRC_RECONNECT_INITIAL_MS"), values.millis("IRC_RECONNECT_MAX_MS"));
     if max < initial {
         let right = format!("use at least IRC_RECONNECT_INITIAL_MS, which is {}", initial.as_millis());
         problems.push(Problem::new("IRC_RECONNECT_MAX_MS", right));
     }
-    match endpoint {
-        Some(endpoint) if problems.is_empty() => Ok(Some(TwitchConfig {
+    let bot = api::bot(values, cx, account.as_ref().map(|account| account.login.as_str()));
+    match (endpoint, api.eventsub_url) {
+        (Some(endpoint), Some(eventsub_url)) if problems.is_empty() => Ok(Some(TwitchConfig {
             endpoint,
             channels,
             account,
+            bot,
+            broadcaster: cx.accounts.account(PLATFORM, "broadcaster"),
             awaits_login,
+            read: api.read,
+            send: api.send,
+            api: api.api,
+            eventsub_url,
+            eventsub_transport: api.eventsub_transport,
+            eventsub_secret: api.eventsub_secret,
+            public_url: cx.public_url.clone(),
             message_limit: values.text("TWITCH_MESSAGE_LIMIT") != Some("off"),
             is_verified: values.text("TWITCH_JOIN_LIMIT") == Some("verified"),
             reconnect_initial: initial,
@@ -145,20 +104,6 @@ fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
         problems.push(Problem::new("TWITCH_CHANNELS", "is needed because Twitch is on: name a channel"));
     }
     channels
-}
-
-/// Whether there is an application but no token of its account.
-fn awaits_login(values: &Values, problems: &mut Vec<Problem>) -> bool {
-    let (id, secret) = (values.is_set("TWITCH_CLIENT_ID"), values.is_set("TWITCH_CLIENT_SECRET"));
-    for (is_set, name, other) in [
-        (id, "TWITCH_CLIENT_SECRET", "TWITCH_CLIENT_ID"),
-        (secret, "TWITCH_CLIENT_ID", "TWITCH_CLIENT_SECRET"),
-    ] {
-        if is_set && !values.is_set(name) {
-            problems.push(Problem::new(name, format!("is needed because {other} is set")));
-        }
-    }
-    id && secret && !values.is_set("TWITCH_BOT_ACCESS_TOKEN")
 }
 
 fn account(values: &Values, awaits_login: bool, problems: &mut Vec<Problem>) -> Option<Account> {

@@ -10,11 +10,13 @@ mod config;
 mod connector;
 pub mod eventsub;
 mod factory;
+pub mod helix;
 pub mod irc;
 pub mod normalize;
+pub mod oauth;
 mod sink;
 
 pub use channel::{channel_name, user_id};
-pub use config::TwitchConfig;
+pub use config::{ApiConfig, EventSubTransport, Read, SendBy, TwitchConfig};
 pub use connector::TwitchConnector;
 pub use factory::Factory;

@@ -13,6 +13,7 @@ mod corpus;
 mod eventsub_corpus;
 mod expected;
 mod goldens;
+mod helix;
 mod lines;
 mod rig;
 mod snapshots;
