@@ -8,5 +8,5 @@ pub mod frames;
 pub mod normalize;
 pub(crate) mod recent;
 pub mod session;
-// pub mod subscriptions;
+pub mod subscriptions;
 pub mod types;

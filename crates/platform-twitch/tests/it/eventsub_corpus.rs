@@ -191,7 +191,7 @@ fn a_chat_message_is_the_same_event_whichever_way_it_comes() {
     let rows = [
         ("id=cc106a89", "hi", json!({})),
         (
-            "id=cc106a89;emotes=25:8-12/483:17-18",
+            "id=cc106a89;emotes=25:8-12/483:18-19",
             "\u{1f449} chat: Kappa and <3",
             json!({ "message": { "text": "\u{1f449} chat: Kappa and <3", "fragments": fragments(
                 &[("\u{1f449} chat: ", None), ("Kappa", Some("25")), (" and ", None), ("<3", Some("483"))]) } }),
