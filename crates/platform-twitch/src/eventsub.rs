@@ -4,7 +4,7 @@
 //! says what is to be subscribed to, and [`normalize`] turns notifications into events. All of these are
 //! pure; only the client, the runner of the subscriptions and the webhook do I/O.
 
-mod board;
+pub(crate) mod board;
 pub(crate) mod client;
 mod conduit;
 pub mod frames;

@@ -6,7 +6,7 @@
 //! Source: Twitch's "Handling webhook events".
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,7 +35,8 @@ pub(crate) struct EventSubWebhook {
     secret: SecretString,
     status: Status,
     clock: Arc<dyn Clock>,
-    inner: Mutex<Inner>,
+    /// There since the connector runs.
+    inner: OnceLock<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -47,13 +48,13 @@ struct Inner {
 // === impl EventSubWebhook ===
 
 impl EventSubWebhook {
-    pub(crate) fn new(
-        secret: SecretString,
-        normalizer: Normalizer,
-        status: Status,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { secret, status, clock, inner: Mutex::new(Inner { normalizer, taken: Recent::new() }) }
+    pub(crate) fn new(secret: SecretString, status: Status, clock: Arc<dyn Clock>) -> Self {
+        Self { secret, status, clock, inner: OnceLock::new() }
+    }
+
+    /// Notifications can be taken from now on.
+    pub(crate) fn begin(&self, normalizer: Normalizer) {
+        self.inner.get_or_init(|| Mutex::new(Inner { normalizer, taken: Recent::new() }));
     }
 
     fn refuse(&self, why: &'static str, status: u16) -> WebhookAnswer {
@@ -78,9 +79,10 @@ impl EventSubWebhook {
         sent_at: Timestamp,
         accept: &dyn Accept,
     ) -> WebhookAnswer {
+        let Some(inner) = self.inner.get() else { return self.refuse("it cannot be kept yet", 503) };
         let now = self.clock.instant();
         let event = {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
             if inner.taken.has(id, now) {
                 drop(inner);
                 self.count("eventsubRepeated");
@@ -108,7 +110,7 @@ impl EventSubWebhook {
         });
         match accept.accept(event).await {
             Accepted::Bus | Accepted::Spooled | Accepted::Duplicate => {
-                let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
                 inner.taken.is_new(id, self.clock.instant());
                 WebhookAnswer::empty(204)
             }

@@ -71,7 +71,10 @@ pub enum HelixError {
     /// Twitch wants nothing asked before then.
     #[error("asked too often")]
     Limited(Instant),
-    /// The lease under which this was to be asked is over, or nearly.
+    /// Twitch refuses what no other token of the account would change.
+    #[error("refused: {0}")]
+    Denied(String),
+    /// The lease under which this was to be asked is over, or ends before a connection would be made.
     #[error("the lease is over")]
     Lapsed,
     /// What was to be asked cannot be.
@@ -167,7 +170,7 @@ impl Helix {
     ) -> Result<HelixAnswer, HelixError> {
         let url = at(&self.0.config.api_url, path, query)?;
         let question = Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", fence };
-        self.ask_as_account(question).await
+        Ok(self.ask_as_account(question).await?.0)
     }
 
     /// Asks as the application, whose token is had with its secret, kept, and had anew when it ends or is
@@ -219,34 +222,37 @@ impl Helix {
     async fn validate(&self) -> Result<Who, HelixError> {
         let url = at(&self.0.config.auth_url, "/validate", &[])?;
         let question = Question { method: &Method::GET, url: &url, body: None, scheme: "OAuth", fence: None };
-        let answer = self.ask_as_account(question).await?;
-        // The token that was answered about is the newest.
-        let generation = self.0.account.now().generation;
+        let (answer, generation) = self.ask_as_account(question).await?;
         let said = identity(&answer.body).ok_or_else(|| unknown(&answer))?;
         Ok(Who { generation, user_id: said.user_id, login: said.login, scopes: said.scopes })
     }
 
     /// Without a query it is the token's own user (dev.twitch.tv/docs/api/reference/#get-users).
     async fn own_user(&self) -> Result<Who, HelixError> {
-        let answer = self.call(Method::GET, "/users", &[], None).await?;
-        let generation = self.0.account.now().generation;
+        let url = at(&self.0.config.api_url, "/users", &[])?;
+        let question =
+            Question { method: &Method::GET, url: &url, body: None, scheme: "Bearer", fence: None };
+        let (answer, generation) = self.ask_as_account(question).await?;
         let text = |name: &str| answer.data().first()?.get(name)?.as_str().map(str::to_owned);
         let (user_id, login) = text("id").zip(text("login")).ok_or_else(|| unknown(&answer))?;
         Ok(Who { generation, user_id, login, scopes: Vec::new() })
     }
 
-    async fn ask_as_account(&self, question: Question<'_>) -> Result<HelixAnswer, HelixError> {
+    /// Gives the generation of the token that was answered about, too.
+    async fn ask_as_account(&self, question: Question<'_>) -> Result<(HelixAnswer, u64), HelixError> {
         let Inner { account, account_limit, .. } = &*self.0;
-        let first = account.now();
-        let token = first.token.ok_or(HelixError::NoToken)?;
-        match self.ask(question, &token, account_limit).await {
+        let Credential { generation, token, .. } = account.now();
+        match self.ask(question, &token.ok_or(HelixError::NoToken)?, account_limit).await {
             Err(HelixError::Refused(message)) => {
-                account.refused(first.generation);
-                let next = account.after(first.generation, RENEWED_WITHIN).await.and_then(|next| next.token);
-                let Some(token) = next else { return Err(HelixError::Refused(message)) };
-                self.ask(question, &token, account_limit).await
+                account.refused(generation);
+                let next = account.after(generation, RENEWED_WITHIN).await;
+                let Some((token, generation)) = next.and_then(|next| next.token.zip(Some(next.generation)))
+                else {
+                    return Err(HelixError::Refused(message));
+                };
+                Ok((self.ask(question, &token, account_limit).await?, generation))
             }
-            answer => answer,
+            answer => Ok((answer?, generation)),
         }
     }
 
@@ -307,6 +313,21 @@ impl HelixAnswer {
 // === impl HelixError ===
 
 impl HelixError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Refused(_) => "token_refused",
+            Self::MissingScope(_) => "missing_scope",
+            Self::Limited(_) => "rate_limited",
+            Self::Denied(_) => "denied",
+            Self::Lapsed => "lease_lost",
+            Self::Unusable(_) => "unusable",
+            Self::Unreachable(_) => "unreachable",
+            Self::Lost(_) => "connection_lost",
+        }
+    }
+
     /// Whether nothing can have been done.
     pub fn is_unsent(&self) -> bool {
         !matches!(self, Self::Lost(_))
@@ -332,8 +353,9 @@ impl Question<'_> {
     }
 }
 
-/// An answer, or what a 401 says of the token. Twitch answers a missing scope with it, too, and who asks in
-/// another's name, which no other token of this account would help.
+/// An answer, or what a 401 says. It need not be about the token: Twitch answers so, too, when a scope is
+/// missing, and when the account asks in another's name or has no verified phone number
+/// (dev.twitch.tv/docs/api/reference/#send-whisper).
 fn read(answer: &Answer, said: Said) -> Result<HelixAnswer, HelixError> {
     let body = serde_json::from_slice(&answer.body).unwrap_or_default();
     let answer = HelixAnswer { status: answer.status.as_u16(), body, wait: said.wait };
@@ -344,8 +366,8 @@ fn read(answer: &Answer, said: Said) -> Result<HelixAnswer, HelixError> {
     let lower = message.to_ascii_lowercase();
     if lower.contains("scope") {
         Err(HelixError::MissingScope(message))
-    } else if lower.contains("must match") {
-        Err(HelixError::Unusable(message))
+    } else if lower.contains("must match") || lower.contains("phone number") {
+        Err(HelixError::Denied(message))
     } else {
         Err(HelixError::Refused(message))
     }

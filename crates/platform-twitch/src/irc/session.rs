@@ -15,6 +15,7 @@ mod connection;
 mod join;
 mod lane;
 mod lines;
+mod roles;
 mod sending;
 mod wanted;
 mod watchdog;
