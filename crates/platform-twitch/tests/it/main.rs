@@ -11,6 +11,7 @@ mod added;
 mod connection;
 mod corpus;
 mod eventsub_corpus;
+mod eventsub_webhook;
 mod expected;
 mod goldens;
 mod helix;

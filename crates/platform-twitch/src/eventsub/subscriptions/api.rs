@@ -105,7 +105,7 @@ impl HelixApi {
             HelixError::Limited(until) => {
                 Refusal::Limited(until.saturating_duration_since(self.clock.instant()))
             }
-            HelixError::Unusable(why) => Refusal::Refused(why),
+            HelixError::Unusable(why) | HelixError::Denied(why) => Refusal::Refused(why),
             HelixError::Lapsed | HelixError::Unreachable(_) | HelixError::Lost(_) => {
                 Refusal::Unavailable(error.to_string())
             }
