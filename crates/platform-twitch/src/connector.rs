@@ -157,6 +157,9 @@ impl Connector for TwitchConnector {
             let (added, outlet) = (self.added.subscribe(), Outlet::new(batches.clone()));
             eventsub.client(&self.config, &self.tls, added, outlet, runtime.clone())
         });
+        // The end that is not used falls here: a queue is done with when it has none.
+        let (irc_batches, unused) = if reads_irc { (batches, unheard) } else { (unheard, batches) };
+        drop(unused);
         let client = Client {
             endpoint: self.config.endpoint.clone(),
             tls: Arc::clone(&self.tls),
@@ -168,7 +171,7 @@ impl Connector for TwitchConnector {
             base: self.config.channels.clone(),
             added: self.added.subscribe(),
             share: self.share.clone(),
-            outlet: Outlet::new(if reads_irc { batches } else { unheard }),
+            outlet: Outlet::new(irc_batches),
             runtime,
         };
         let read_eventsub = async {

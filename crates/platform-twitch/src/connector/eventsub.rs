@@ -42,9 +42,9 @@ impl EventSub {
         let helix = Helix::new(config.api.clone()?, config.bot.clone(), Arc::clone(clock));
         let is_webhook = config.eventsub_transport == EventSubTransport::Webhook;
         let secret = config.eventsub_secret.clone().filter(|_| is_webhook);
-        let webhook = secret.clone().map(|secret| {
-            Arc::new(EventSubWebhook::new(secret, public.clone(), Arc::clone(clock)))
-        });
+        let webhook = secret
+            .clone()
+            .map(|secret| Arc::new(EventSubWebhook::new(secret, public.clone(), Arc::clone(clock))));
         let callback = config.public_url.as_ref().filter(|_| is_webhook);
         let own = match config.read {
             Read::Both => Status::new(Vec::new(), AuthState::anonymous()),
@@ -79,7 +79,8 @@ impl EventSub {
     ) -> Client {
         let normalizer = || {
             let own_login = config.bot.now().login;
-            let own_login = own_login.or_else(|| config.account.as_ref().map(|account| account.login.clone()));
+            let own_login =
+                own_login.or_else(|| config.account.as_ref().map(|account| account.login.clone()));
             let normalizer =
                 NormalizerConfig { egress: config.egress.clone(), shape: config.shape, own_login };
             Normalizer::new(normalizer, Arc::clone(&runtime.entropy))

@@ -76,7 +76,8 @@ impl Board {
                 snapshot.auth.state = "ok";
             }
             snapshot.auth.user_id = Some(user_id);
-            snapshot.auth.login = Some(login).filter(|login| !login.is_empty()).or(snapshot.auth.login.take());
+            snapshot.auth.login =
+                Some(login).filter(|login| !login.is_empty()).or(snapshot.auth.login.take());
             snapshot.auth.missing_scopes.clear();
         });
     }

@@ -444,7 +444,6 @@ impl Client {
         }
         self.board.revoked(gone, now);
     }
-
 }
 
 // === impl State ===

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn all_take_the_same_conduit() {
-        let rows = [json!({ "id": "b", "shard_count": 3 }), json!({ "id": "a", "shard_count": 2 }), json!({})];
+        let rows =
+            [json!({ "id": "b", "shard_count": 3 }), json!({ "id": "a", "shard_count": 2 }), json!({})];
         assert_eq!(first(&rows), Some(("a".to_owned(), 2)));
         assert_eq!(first(&[]), None);
     }

@@ -185,7 +185,9 @@ fn a_chat_message_is_the_same_event_whichever_way_it_comes() {
     let tags = "badge-info=subscriber/16;badges=moderator/1,subscriber/12;color=#00FF7F;display-name=Viewer32;\
                 mod=1;subscriber=1;room-id=1337;user-id=4145994;tmi-sent-ts=1767323044500";
     let fragments = |parts: &[(&str, Option<&str>)]| -> Value {
-        let parts = parts.iter().map(|(text, emote)| json!({ "text": text, "emote": emote.map(|id| json!({ "id": id })) }));
+        let parts = parts
+            .iter()
+            .map(|(text, emote)| json!({ "text": text, "emote": emote.map(|id| json!({ "id": id })) }));
         parts.collect()
     };
     let rows = [
@@ -229,7 +231,8 @@ fn a_chat_message_is_the_same_event_whichever_way_it_comes() {
         ),
     ];
     for (more, text, changes) in rows {
-        let line = format!("@{tags};{more} :viewer32!viewer32@viewer32.tmi.twitch.tv PRIVMSG #cool_user :{text}");
+        let line =
+            format!("@{tags};{more} :viewer32!viewer32@viewer32.tmi.twitch.tv PRIVMSG #cool_user :{text}");
         let ours = told(&chat(&changes));
         let body: Value = serde_json::from_slice(&ours.body).unwrap();
         assert_eq!(comparable(body), comparable(event_of(&line)), "{more}");

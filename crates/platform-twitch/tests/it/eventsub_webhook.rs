@@ -52,7 +52,10 @@ fn connector(url: &str, secret: &str) -> Arc<TwitchConnector> {
         eventsub_secret: Some(SecretString::from(secret)),
         public_url: Some("https://bot.example".into()),
         // Nobody is there; nothing is asked without a token.
-        api: Some(ApiConfig { api_url: "http://127.0.0.1:1/helix".parse().unwrap(), ..ApiConfig::twitch("id".to_owned(), None) }),
+        api: Some(ApiConfig {
+            api_url: "http://127.0.0.1:1/helix".parse().unwrap(),
+            ..ApiConfig::twitch("id".to_owned(), None)
+        }),
         ..config(url, &["cool_user"], false)
     };
     Arc::new(TwitchConnector::new(config, public_roots().unwrap(), Arc::clone(&test_runtime(1).clock)))
@@ -79,14 +82,18 @@ fn signed(id: &str, timestamp: &str, kind: &str, body: &str) -> WebhookRequest {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update([id, timestamp, body].concat().as_bytes());
     let signature = format!("sha256={}", hex(&mac.finalize().into_bytes()));
-    request(&[
-        ("twitch-eventsub-message-id", id),
-        ("twitch-eventsub-message-timestamp", timestamp),
-        ("twitch-eventsub-message-signature", &signature),
-        ("twitch-eventsub-message-type", kind),
-        ("twitch-eventsub-subscription-type", "channel.follow"),
-        ("twitch-eventsub-subscription-version", "2"),
-    ], body, "2026-01-02T03:04:05Z")
+    request(
+        &[
+            ("twitch-eventsub-message-id", id),
+            ("twitch-eventsub-message-timestamp", timestamp),
+            ("twitch-eventsub-message-signature", &signature),
+            ("twitch-eventsub-message-type", kind),
+            ("twitch-eventsub-subscription-type", "channel.follow"),
+            ("twitch-eventsub-subscription-version", "2"),
+        ],
+        body,
+        "2026-01-02T03:04:05Z",
+    )
 }
 
 fn request(headers: &[(&str, &str)], body: &str, at: &str) -> WebhookRequest {
@@ -94,7 +101,10 @@ fn request(headers: &[(&str, &str)], body: &str, at: &str) -> WebhookRequest {
         method: "POST".to_owned(),
         origin: "https://bot.example".to_owned(),
         path_and_query: "/webhooks/eventsub".to_owned(),
-        headers: headers.iter().map(|(k, v)| ((*k).to_owned(), Bytes::copy_from_slice(v.as_bytes()))).collect(),
+        headers: headers
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), Bytes::copy_from_slice(v.as_bytes())))
+            .collect(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received_at: Timestamp::parse(at).unwrap(),
     }
@@ -202,7 +212,8 @@ async fn a_revocation_is_taken_note_of() {
     let webhook = connector.webhook().unwrap();
     let body = json!({ "subscription": { "id": "s", "type": "channel.chat.message",
         "status": "authorization_revoked" } });
-    let answer = webhook.call(signed("r-1", AT, "revocation", &body.to_string()), &Keeper::new(Accepted::Bus)).await;
+    let answer =
+        webhook.call(signed("r-1", AT, "revocation", &body.to_string()), &Keeper::new(Accepted::Bus)).await;
     assert_eq!(answer, taken());
     let snapshot = connector.status().snapshot();
     assert_eq!((snapshot.auth.state, snapshot.counters.other["eventsubRevoked"]), ("needs_reauth", 1));

@@ -10,6 +10,7 @@
 mod added;
 mod connection;
 mod corpus;
+mod eventsub;
 mod eventsub_corpus;
 mod eventsub_webhook;
 mod expected;

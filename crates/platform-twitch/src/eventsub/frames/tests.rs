@@ -16,10 +16,13 @@ fn each_kind_of_frame_is_told_apart() {
         "revocation",
         r#"{"subscription":{"id":"f","status":"user_removed","type":"channel.chat.message","condition":{"broadcaster_user_id":"1"}}}"#,
     );
-    let notification = frame("notification", r#"{"subscription":{"type":"a.b","version":"2"},"event":{"x":1}}"#);
+    let notification =
+        frame("notification", r#"{"subscription":{"type":"a.b","version":"2"},"event":{"x":1}}"#);
     assert!(matches!(Frame::parse(&frame("session_keepalive", "{}")), Ok(Frame::Keepalive)));
     assert!(matches!(Frame::parse(&frame("session_keepalive", "null")), Ok(Frame::Keepalive)));
-    assert!(matches!(Frame::parse(&welcome), Ok(Frame::Welcome(s)) if s.keepalive_timeout_seconds == Some(30)));
+    assert!(
+        matches!(Frame::parse(&welcome), Ok(Frame::Welcome(s)) if s.keepalive_timeout_seconds == Some(30))
+    );
     assert!(
         matches!(Frame::parse(&reconnect), Ok(Frame::Reconnect(s)) if s.reconnect_url.as_deref() == Some("wss://a/b?c"))
     );
@@ -31,7 +34,9 @@ fn each_kind_of_frame_is_told_apart() {
 
 #[test]
 fn a_kind_that_nobody_knows_is_no_error() {
-    assert!(matches!(Frame::parse(&frame("session_party", "{}")), Ok(Frame::Unknown(k)) if k == "session_party"));
+    assert!(
+        matches!(Frame::parse(&frame("session_party", "{}")), Ok(Frame::Unknown(k)) if k == "session_party")
+    );
     let long = "ä".repeat(MAX_NAME_BYTES);
     let text = frame(&long, "{}");
     assert!(matches!(Frame::parse(&text), Ok(Frame::Unknown(k)) if k.len() == MAX_NAME_BYTES));
@@ -46,7 +51,13 @@ fn what_cannot_be_used_is_refused() {
         (frame("revocation", "{}"), "subscription"),
         (frame("notification", r#"{"subscription":{"type":"a"}}"#), "event"),
         (frame("notification", r#"{"event":{}}"#), "subscription"),
-        (frame("notification", &format!(r#"{{"subscription":{{"type":"{}"}},"event":{{}}}}"#, "x".repeat(999))), "type"),
+        (
+            frame(
+                "notification",
+                &format!(r#"{{"subscription":{{"type":"{}"}},"event":{{}}}}"#, "x".repeat(999)),
+            ),
+            "type",
+        ),
         ("{}".to_owned(), "metadata"),
         ("[1,2".to_owned(), "JSON"),
         (format!("{}{}", "[".repeat(9_000), "]".repeat(9_000)), "JSON"),

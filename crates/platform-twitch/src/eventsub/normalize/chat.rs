@@ -140,8 +140,13 @@ impl Normalizer {
         let before = if is_action { chars_before(&chat.message.text, text) } else { 0 };
         let (emotes, bad_emotes) = emotes(&chat.message.fragments, before, text);
         self.oddities.bad_emotes += bad_emotes;
-        let badges: Vec<&str> =
-            chat.badges.iter().flatten().map(|badge| &*badge.set_id).filter(|name| !name.is_empty()).collect();
+        let badges: Vec<&str> = chat
+            .badges
+            .iter()
+            .flatten()
+            .map(|badge| &*badge.set_id)
+            .filter(|name| !name.is_empty())
+            .collect();
         let has = |name: &str| badges.contains(&name);
         let reply = chat.reply.as_ref().map(Reply::members).unwrap_or_default();
         let mut extra = chat.extra();
@@ -285,7 +290,12 @@ mod tests {
 
     #[test]
     fn positions_count_code_points_of_what_stands_before() {
-        let of = [fragment("👉 ", None), fragment("<3", Some("9")), fragment(" ", None), fragment("Kappa", Some("25"))];
+        let of = [
+            fragment("👉 ", None),
+            fragment("<3", Some("9")),
+            fragment(" ", None),
+            fragment("Kappa", Some("25")),
+        ];
         assert_eq!(places(&of, 0, "👉 <3 Kappa"), (vec![(2, 3), (5, 9)], 0));
         assert!(!is_emote_only(&of) && is_emote_only(&of[1..]));
     }
@@ -293,7 +303,8 @@ mod tests {
     #[test]
     fn an_actions_wrapper_does_not_count() {
         let whole = "\u{1}ACTION waves Kappa\u{1}";
-        let of = [fragment("\u{1}ACTION waves ", None), fragment("Kappa", Some("25")), fragment("\u{1}", None)];
+        let of =
+            [fragment("\u{1}ACTION waves ", None), fragment("Kappa", Some("25")), fragment("\u{1}", None)];
         let (text, _) = ctcp::action(whole);
         assert_eq!(places(&of, chars_before(whole, text), text), (vec![(6, 10)], 0));
     }

@@ -33,7 +33,8 @@ impl Rig {
     }
 
     fn frame(&mut self, socket: u64, kind: &str, payload: &str) -> Vec<Output> {
-        let text = format!(r#"{{"metadata":{{"message_id":"m","message_type":"{kind}"}},"payload":{payload}}}"#);
+        let text =
+            format!(r#"{{"metadata":{{"message_id":"m","message_type":"{kind}"}},"payload":{payload}}}"#);
         self.on(Input::Frame(Socket(socket), &Frame::parse(&text).unwrap()))
     }
 
@@ -43,7 +44,11 @@ impl Rig {
     }
 
     fn reconnect(&mut self, socket: u64, url: &str) -> Vec<Output> {
-        self.frame(socket, "session_reconnect", &format!(r#"{{"session":{{"id":"s","reconnect_url":"{url}"}}}}"#))
+        self.frame(
+            socket,
+            "session_reconnect",
+            &format!(r#"{{"session":{{"id":"s","reconnect_url":"{url}"}}}}"#),
+        )
     }
 
     fn told(&mut self, socket: u64, id: &str) -> Vec<Output> {

@@ -183,7 +183,9 @@ impl Run<'_> {
 fn again(why: &Refusal) -> Outcome {
     match why {
         Refusal::Reauth(why) => Outcome::Reauth(why.clone()),
-        Refusal::Limited(wait) => Outcome::Again((*wait).clamp(WAITS.0, WAITS.1), "asked too often".to_owned()),
+        Refusal::Limited(wait) => {
+            Outcome::Again((*wait).clamp(WAITS.0, WAITS.1), "asked too often".to_owned())
+        }
         Refusal::Unavailable(why) | Refusal::Refused(why) | Refusal::MissingScope(why) => {
             Outcome::Again(AGAIN_AFTER, why.clone())
         }

@@ -37,7 +37,10 @@ fn names(wanted: &[Wanted]) -> Vec<(&str, &str)> {
 fn what_matters_most_is_wanted_first_in_every_channel() {
     let channels = [channel("a", "1"), channel("b", "2")];
     let (wanted, missing) = wanted(&channels, &Grants { user_id: "bot".to_owned(), ..Grants::default() });
-    assert_eq!(names(&wanted)[..3], [(CHAT_MESSAGE, "#a"), (CHAT_MESSAGE, "#b"), ("channel.chat.notification", "#a")]);
+    assert_eq!(
+        names(&wanted)[..3],
+        [(CHAT_MESSAGE, "#a"), (CHAT_MESSAGE, "#b"), ("channel.chat.notification", "#a")]
+    );
     assert!(wanted.iter().all(|wanted| wanted.row.is_basic) && missing.is_empty());
 }
 
@@ -59,8 +62,11 @@ fn scopes_decide_what_is_asked_for() {
         (grants(&["user:read:chat"], None), "channel.warning.send", &[]),
     ] {
         let (wanted, missing) = wanted(&channels, &grants);
-        let found: Vec<_> =
-            wanted.iter().filter(|wanted| wanted.row.name == kind).map(|wanted| &*wanted.channel.name).collect();
+        let found: Vec<_> = wanted
+            .iter()
+            .filter(|wanted| wanted.row.name == kind)
+            .map(|wanted| &*wanted.channel.name)
+            .collect();
         assert_eq!(found, expected, "{kind} with {grants:?}");
         let lacks_chat = !grants.scopes.iter().any(|scope| scope == "user:read:chat");
         assert_eq!(missing.contains("user:read:chat"), lacks_chat, "{grants:?}");
@@ -222,7 +228,10 @@ async fn a_fresh_session_gets_its_first_subscription_before_anything_is_listed()
     let stale = there("old", &two()[0], &session("s-before"), "enabled");
     let fake = Fake::with(vec![stale], Vec::new());
     let (outcome, told) = run(&fake, &two(), true).await;
-    assert_eq!((outcome, &told[..]), (Outcome::Done, &["ok channel.chat.message".to_owned(), "ok channel.follow".to_owned()][..]));
+    assert_eq!(
+        (outcome, &told[..]),
+        (Outcome::Done, &["ok channel.chat.message".to_owned(), "ok channel.follow".to_owned()][..])
+    );
     let calls = fake.state().calls.clone();
     assert_eq!(calls, ["create channel.chat.message", "list", "list", "delete old", "create channel.follow"]);
 }
@@ -246,8 +255,16 @@ async fn each_refusal_has_its_consequence() {
             Outcome::Done,
             &["missing_scope channel.chat.message", "ok channel.follow"][..],
         ),
-        (vec![(CHAT_MESSAGE, Refusal::TooCostly)], Outcome::Done, &["max_total_cost channel.chat.message", "ok channel.follow"]),
-        (vec![(CHAT_MESSAGE, Refusal::Refused("odd".to_owned()))], Outcome::Done, &["refused channel.chat.message", "ok channel.follow"]),
+        (
+            vec![(CHAT_MESSAGE, Refusal::TooCostly)],
+            Outcome::Done,
+            &["max_total_cost channel.chat.message", "ok channel.follow"],
+        ),
+        (
+            vec![(CHAT_MESSAGE, Refusal::Refused("odd".to_owned()))],
+            Outcome::Done,
+            &["refused channel.chat.message", "ok channel.follow"],
+        ),
         (vec![(CHAT_MESSAGE, limited())], Outcome::Done, &["ok channel.chat.message", "ok channel.follow"]),
         (
             vec![(CHAT_MESSAGE, limited()), (CHAT_MESSAGE, limited()), (CHAT_MESSAGE, limited())],
@@ -267,7 +284,11 @@ async fn each_refusal_has_its_consequence() {
     ] {
         let what = format!("{refusals:?}");
         let fake = Fake::with(Vec::new(), refusals);
-        assert_eq!(run(&fake, &two(), false).await, (outcome, told.iter().map(|t| (*t).to_owned()).collect()), "{what}");
+        assert_eq!(
+            run(&fake, &two(), false).await,
+            (outcome, told.iter().map(|t| (*t).to_owned()).collect()),
+            "{what}"
+        );
     }
 }
 
