@@ -1,9 +1,10 @@
 //! Fake platforms on real sockets: for demos, for bot developers, for tests and benchmarks.
 //!
-//! There are two platforms: Twitch IRC over TCP and WebSocket ([`twitch_irc`]), and one that exists
-//! nowhere else and says nothing twice that has a key ([`playground`]). Beside them stands a language model
+//! There are Twitch, as IRC over TCP and WebSocket ([`twitch_irc`]) and behind HTTP with its logins, Helix and
+//! EventSub ([`twitch_api`]), and a platform that exists nowhere else and says nothing twice that has a key
+//! ([`playground`]). Beside them stands a language model
 //! that answers every question with a fixed sentence about it ([`model`](mod@model)). Everything is steered by
-//! methods of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc), [`Playground`](playground::Playground) and
+//! methods of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi), [`Playground`](playground::Playground) and
 //! [`Model`](model::Model), or from any language over HTTP with the control API below; both do the same, but that
 //! only the model's methods break connections. Nothing is authenticated, so nothing listens anywhere but on
 //! loopback, and requests from web pages of other origins are refused.
@@ -37,11 +38,44 @@
 //! | `POST /twitch/token` | `state` (`good` `bad` `expired`), `token` or `login` | logins with it, or of that account, fail from now on, or work again |
 //! | `POST /twitch/rules` | `[joins]` `[logins]` `[messages]` `[duplicates]` `[cut_long]` `[channel_gap_ms]` `[sink]` | switches limits; answers all |
 //! | `POST /twitch/reset` | `[drop]` | everything as at the start; connections stay unless dropped |
-//! | `GET /twitch/sent` | `[channel]` `[since]` | `[{seq,at,channel,login,text,tags,connection,accepted,code,id}]`, the newest 100,000; none are kept in sink mode |
+//! | `GET /twitch/sent` | `[channel]` `[since]` | `[{seq,at,channel,login,text,tags,connection,way,accepted,code,id}]`, the newest 100,000; none are kept in sink mode |
 //! | `GET /twitch/connections` | | connections with their channels |
 //! | `GET /twitch/joins` | `[since]` | `[{seq,at,connection,login,channel,joined,code}]` |
 //! | `GET /twitch/logins` | `[since]` | `[{seq,at,connection,login,accepted,code}]` |
 //! | `GET /twitch/counters` | | sums since the start, and what arrived in sink mode |
+//! | `POST /twitch-api/token` | `[login]` `[scopes]` `[client_id]` `[lifetime_seconds]` | makes a token of an account, or without `login` of the application `client_id` (`client`); answers it with its refresh token |
+//! | `POST /twitch-api/expire` | `token` or `login` | ends a token's life, or that of all of an account; refresh tokens stay; answers `{tokens}` |
+//! | `POST /twitch-api/revoke` | `token` or `login` | the same, and refresh tokens go too |
+//! | `POST /twitch-api/token-lifetime` | `[seconds]` | how long new user tokens live |
+//! | `POST /twitch-api/refuse-refreshes` | `login` `[on]` | refreshes of an account's tokens are refused as invalid |
+//! | `POST /twitch-api/client` | `client_id` `secret` | an application with another secret is refused from now on |
+//! | `POST /twitch-api/grant-as` | `login` or `deny` | who grants what `/oauth2/authorize` and `/activate` ask |
+//! | `POST /twitch-api/device` | `code`, `login` or `deny` | decides on a device, by its user's code or its own |
+//! | `POST /twitch-api/user` | `login` `[display_name]` `[missing]` `[broadcaster_type]` `[title]` `[game]` `[live]` `[viewers]` | sets what is given; `live` is told as `stream.online` or `stream.offline`; answers `{id,login,user,told}` |
+//! | `POST /twitch-api/refuse` | `status` `[message]` `[retry_after_ms]` `[path]` `[count]` `[for_ms]` | the next `count` requests (all without it, 0 takes it back) to this path (`chat/messages`, `oauth2/token`) are refused with this status |
+//! | `POST /twitch-api/drop-message` | `code` `[message]` `[count]` `[for_ms]` | messages by Helix are answered 200 with this drop reason |
+//! | `POST /twitch-api/lose` | `[path]` `[count]` `[for_ms]` | what is asked is done, and the connection ends without an answer |
+//! | `POST /twitch-api/delay` | `ms` `[path]` `[count]` `[for_ms]` | what is asked is done so much later |
+//! | `POST /twitch-api/points` | `points` | points of a full bucket of Helix, 800 at the start; all buckets are full then |
+//! | `POST /twitch-api/whisper-rules` | `[dropped]` `[limited]` | whispers are answered 204 and dropped; their limits hold |
+//! | `POST /twitch-api/reset` | | everything as at the start; EventSub's connections stay |
+//! | `POST /twitch-api/emit` | `type` `event` `[version]` `[subscription]` | tells an event to the subscriptions whose condition it meets, or to the one named; answers `{told}` |
+//! | `POST /twitch-api/freeze` | `[session]` `[connection]` | EventSub stops reading and writing without closing; answers `{connections}` |
+//! | `POST /twitch-api/unfreeze` | `[session]` `[connection]` | goes on; answers `{connections}` |
+//! | `POST /twitch-api/keepalives` | `on` `[session]` `[connection]` | sends keepalives, or none; answers `{connections}` |
+//! | `POST /twitch-api/drop` | `[session]` `[connection]` | ends connections without a close frame; answers `{connections}` |
+//! | `POST /twitch-api/close` | `code` `[reason]` `[session]` `[connection]` | closes connections with this code; answers `{connections}` |
+//! | `POST /twitch-api/reconnect` | `[session]` `[connection]` `[grace_ms]` | sends `session_reconnect`, and closes with 4004 later; answers `{connections}` |
+//! | `POST /twitch-api/revoke-subscription` | `subscription` `[status]` | takes a subscription back, as `authorization_revoked` if nothing is said |
+//! | `POST /twitch-api/repeat` | `subscription` | its last notification once more, with the same message id; answers `{told}` |
+//! | `POST /twitch-api/orphans` | `conflict` | whether subscriptions of sessions that are gone answer 409 to equal new ones |
+//! | `GET /twitch-api/tokens` | | `[{access_token,refresh_token,client_id,login,scopes,state,expires_in}]`, the newest 10,000 |
+//! | `GET /twitch-api/refreshes` | | how often each account's tokens were refreshed |
+//! | `GET /twitch-api/devices` | | the user codes of devices that wait |
+//! | `GET /twitch-api/sent` | `[channel]` `[since]` | what `GET /twitch/sent` tells: messages by IRC and by Helix, each with its `way` |
+//! | `GET /twitch-api/whispers` | `[since]` | `[{seq,at,id,from,to,text,cut,delivered}]`, the newest 100,000 |
+//! | `GET /twitch-api/sessions` | | connections to EventSub with their sessions |
+//! | `GET /twitch-api/subscriptions` | | all subscriptions, with the application and account that made them |
 //! | `POST /playground/refuse` | `status` `[code]` `[retry_after_ms]` `[channel]` `[count]` | the next `count` messages (all without it, 0 takes it back) are refused with this status; what was said already under its key is not |
 //! | `POST /playground/lose` | `every` | of what is said, every so many get no answer: the connection ends; 0 for none |
 //! | `POST /playground/delay` | `ms` | answers come so much later than what they answer was said |

@@ -13,6 +13,7 @@
 //!
 //! It shares no code with the connector that is tested against it.
 
+mod attached;
 mod client;
 mod connection;
 mod delayed;
@@ -22,6 +23,7 @@ mod message;
 mod names;
 mod outbox;
 mod pace;
+mod post;
 mod records;
 mod refusals;
 mod replay;
@@ -48,7 +50,7 @@ use tokio_util::task::TaskTracker;
 
 pub use client::{ConnectionView, Transport, Who};
 pub use flood::{Flood, FloodReport};
-pub use records::{JoinAttempt, LoginAttempt, MAX_RECORDS, SentMessage, Since};
+pub use records::{JoinAttempt, LoginAttempt, MAX_RECORDS, SentMessage, Since, Way};
 pub use refusals::Refusal;
 pub use replay::{MAX_RAW_BYTES, Raw, RawReport};
 pub use room::{Modes, Role};
@@ -59,10 +61,14 @@ pub use steer::SentFilter;
 pub use world::Counters;
 
 use outbox::Outbox;
-use world::{Moment, World};
+use world::World;
 
-pub(crate) use names::login;
+pub(crate) use attached::{Attached, InRoom};
+pub(crate) use names::{display_name, login, user_id};
+pub(crate) use post::{Post, Refused};
+pub(crate) use records::{Record, Ring};
 pub(crate) use server::{IrcListeners, start};
+pub(crate) use world::Moment;
 
 /// The running server, as tests steer it. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ pub(super) fn page(control: Option<SocketAddr>, steered: &Steered) -> Value {
     json!({
         "service": "chatbus-sandbox",
         "control": control.map(|addr| format!("http://{addr}")),
-        "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url(), "api": twitch_api.url() },
+        "twitch": { "irc": twitch.irc_url(), "irc_ws": twitch.ws_url(), "api": twitch_api.url(), "eventsub": twitch_api.eventsub_url() },
         "discord": { "url": discord.url() },
         "twilio": { "url": twilio.url() },
         "playground": { "url": playground.url() },

@@ -8,6 +8,8 @@ mod settings;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub(super) use readback::since;
+
 use super::fields::{Fields, Refused};
 use crate::twitch_irc::{TwitchIrc, Who};
 

@@ -11,7 +11,7 @@ pub const MAX_RECORDS: usize = 100_000;
 /// Bytes of text a ring holds.
 const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// Something a client sent with PRIVMSG, and what became of it.
+/// Something a client sent to a channel, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SentMessage {
     /// Counts up from 1 over all channels.
@@ -26,15 +26,27 @@ pub struct SentMessage {
     pub text: String,
     /// The tags the client sent.
     pub tags: BTreeMap<String, String>,
-    /// On which connection.
+    /// On which connection; 0 when it came by Helix.
     pub connection: u64,
+    /// How it came.
+    pub way: Way,
     /// Whether it was said in the channel.
     pub accepted: bool,
-    /// Why it was not: the `msg-id` of the NOTICE, or `anonymous`, `blank`, `not_a_channel`, which
+    /// Why it was not: the `msg-id` of the NOTICE or Helix's drop code, or `anonymous`, `blank`, `not_a_channel`, which
     /// Twitch drops without a word.
     pub code: Option<String>,
     /// The id it got in the channel.
     pub id: Option<String>,
+}
+
+/// How a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// With PRIVMSG.
+    Irc,
+    /// With a request to Helix.
+    Helix,
 }
 
 /// A JOIN of one channel.
@@ -75,7 +87,7 @@ pub struct LoginAttempt {
 }
 
 /// A record of a ring.
-pub(super) trait Record {
+pub(crate) trait Record {
     fn seq(&self) -> u64;
     fn at(&self) -> Timestamp;
     fn bytes(&self) -> usize;
@@ -95,7 +107,7 @@ pub enum Since {
 
 /// The newest records.
 #[derive(Debug)]
-pub(super) struct Ring<T> {
+pub(crate) struct Ring<T> {
     kept: VecDeque<T>,
     bytes: usize,
     total: u64,
@@ -111,7 +123,7 @@ impl<T> Default for Ring<T> {
 
 impl<T: Record + Clone> Ring<T> {
     /// Adds what `make` makes of the next number.
-    pub(super) fn add(&mut self, make: impl FnOnce(u64) -> T) {
+    pub(crate) fn add(&mut self, make: impl FnOnce(u64) -> T) {
         self.total += 1;
         let record = make(self.total);
         self.bytes += record.bytes();
@@ -123,7 +135,7 @@ impl<T: Record + Clone> Ring<T> {
     }
 
     /// Those since then that `wanted` wants, oldest first.
-    pub(super) fn read(&self, since: Since, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+    pub(crate) fn read(&self, since: Since, wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let begins = |record: &T| match since {
             Since::Start => true,
             Since::Seq(seq) => record.seq() > seq,
@@ -133,7 +145,7 @@ impl<T: Record + Clone> Ring<T> {
     }
 
     /// Forgets all; numbers go on.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.kept = VecDeque::new();
         self.bytes = 0;
     }

@@ -108,9 +108,8 @@ impl World {
                 (false, _) => Some("Login unsuccessful"),
                 (true, None) => Some("Improperly formatted auth"),
                 (true, Some(token)) => {
-                    let bad = |text: &str| self.bad_tokens.contains(text);
-                    (bad(token) || login.as_deref().is_some_and(|login| bad(&format!("login:{login}"))))
-                        .then_some("Login authentication failed")
+                    let login = login.as_deref().unwrap_or_default();
+                    self.is_bad(token, login).then_some("Login authentication failed")
                 }
             }
         };
@@ -134,6 +133,14 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A token is bad when a test said so, or when it was given out over HTTP and is not that account's, or no
+    /// longer. One that nobody has heard of is good.
+    fn is_bad(&self, token: &str, login: &str) -> bool {
+        self.bad_tokens.contains(token)
+            || self.bad_tokens.contains(&format!("login:{login}"))
+            || self.attached.as_ref().is_some_and(|it| it.token_is_good(token, login) == Some(false))
     }
 
     fn log_in(&mut self, id: u64, login: String, anonymous: bool) {

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::attached::InRoom;
 use super::message::{ChatLine, Parent};
 use super::names;
-use super::records::SentMessage;
+use super::records::{SentMessage, Way};
 use super::replies;
 use super::room::{Modes, Room, Standing};
 use super::rules::{MAX_TEXT_CHARS, Spoken, Verdict, as_action, notice};
@@ -14,7 +15,7 @@ use super::wire::ClientLine;
 use super::world::{Moment, World};
 
 /// What the ring keeps of a text.
-const KEPT_TEXT_CHARS: usize = 2_000;
+pub(super) const KEPT_TEXT_CHARS: usize = 2_000;
 
 /// What became of a client's message.
 struct Outcome {
@@ -29,6 +30,17 @@ pub(super) struct ViewerLine<'a> {
     pub(super) text: &'a str,
     /// Tags set to a value, or with `None` left out.
     pub(super) tags: &'a BTreeMap<String, Option<String>>,
+}
+
+/// What comes with a client's message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct With<'a> {
+    /// The connection it came on, which is not told of it.
+    pub(super) from: Option<u64>,
+    /// The message it answers.
+    pub(super) parent: Option<&'a str>,
+    /// The client's own mark.
+    pub(super) nonce: Option<&'a str>,
 }
 
 // === impl World ===
@@ -59,6 +71,7 @@ impl World {
             text: text.chars().take(KEPT_TEXT_CHARS).collect(),
             tags: line.tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
             connection: id,
+            way: Way::Irc,
             accepted,
             code: outcome.code,
             id: outcome.id,
@@ -67,24 +80,14 @@ impl World {
 
     fn speak(&mut self, id: u64, spoken: Spoken<'_>, line: &ClientLine<'_>, now: Moment) -> Outcome {
         let modes = self.modes(spoken.channel);
-        if let Some(code) = self.refusals.take(spoken.channel) {
-            let text = notice(&code, spoken, &modes);
-            return self.refuse(id, spoken.channel, code, &text, modes, now);
-        }
-        let rules = self.rules;
-        let verdict =
-            self.with_account(spoken.login, now.mono, |world, account| match world.room(spoken.channel) {
-                Some(room) => rules.judge(account, room, spoken, now.mono),
-                // So many channels that this one is not known: judged as an empty one.
-                None => rules.judge(account, &mut Room::default(), spoken, now.mono),
-            });
-        if let Verdict::Refuse { code, text } = verdict {
-            return self.refuse(id, spoken.channel, code, &text, modes, now);
-        }
-        let message_id = self.entropy.uuid().to_string();
-        let standing = self.standing(spoken.login, spoken.channel, now);
+        let (message_id, standing) = match self.admit(spoken, now) {
+            Ok(admitted) => admitted,
+            Err((code, text)) => return self.refuse(id, spoken.channel, code, &text, modes, now),
+        };
         let nonce = line.tags.get("client-nonce").filter(|nonce| !nonce.is_empty());
-        self.deliver_spoken(id, spoken, line, &message_id, standing, now);
+        let tag = |name: &str| line.tags.get(name).filter(|value| !value.is_empty()).map(String::as_str);
+        let with = With { from: Some(id), parent: tag("reply-parent-msg-id"), nonce: tag("client-nonce") };
+        self.deliver_spoken(spoken, with, &message_id, standing, now);
         let caps = self.clients.get(&id).map(|client| client.capabilities).unwrap_or_default();
         if caps.commands && !modes.silent {
             let of = Some((message_id.as_str(), nonce.map(String::as_str)));
@@ -94,36 +97,76 @@ impl World {
         Outcome { id: Some(message_id), code: None }
     }
 
-    fn deliver_spoken(
+    /// Judges a message: the id it gets and who its sender is there, or the code and text of its refusal.
+    pub(super) fn admit(
         &mut self,
-        id: u64,
         spoken: Spoken<'_>,
-        line: &ClientLine<'_>,
+        now: Moment,
+    ) -> Result<(String, Standing), (String, String)> {
+        if let Some(code) = self.refusals.take(spoken.channel) {
+            let text = notice(&code, spoken, &self.modes(spoken.channel));
+            return Err((code, text));
+        }
+        let rules = self.rules;
+        let verdict =
+            self.with_account(spoken.login, now.mono, |world, account| match world.room(spoken.channel) {
+                Some(room) => rules.judge(account, room, spoken, now.mono),
+                // So many channels that this one is not known: judged as an empty one.
+                None => rules.judge(account, &mut Room::default(), spoken, now.mono),
+            });
+        match verdict {
+            Verdict::Refuse { code, text } => Err((code, text)),
+            Verdict::Accept => {
+                Ok((self.entropy.uuid().to_string(), self.standing(spoken.login, spoken.channel, now)))
+            }
+        }
+    }
+
+    pub(super) fn deliver_spoken(
+        &mut self,
+        spoken: Spoken<'_>,
+        with: With<'_>,
         message_id: &str,
         standing: Standing,
         now: Moment,
     ) {
-        let alone = self.rooms.get(spoken.channel).is_none_or(|room| room.members.iter().all(|m| *m == id));
-        if alone && self.rules.sink {
+        let members = self.rooms.get(spoken.channel).map(|room| &room.members);
+        let alone = members.is_none_or(|members| members.iter().all(|member| Some(*member) == with.from));
+        let unheard = alone && !self.is_listened_to();
+        if unheard && self.rules.sink {
             return;
         }
         let text = as_said(spoken.text);
-        let parent_id = line.tags.get("reply-parent-msg-id").filter(|parent| !parent.is_empty());
-        let parent: Option<Parent> = parent_id.and_then(|parent| self.recent.get(parent).cloned());
+        let parent: Option<Parent> = with.parent.and_then(|parent| self.recent.get(parent).cloned());
         if !self.rules.sink {
             self.recent.add(message_id, spoken.login, &text, parent.as_ref());
         }
-        if alone {
+        if unheard {
             return;
         }
         let mut chat = ChatLine::new(spoken.login, spoken.channel, text, message_id, standing, now.wall);
-        if let Some(nonce) = line.tags.get("client-nonce").filter(|nonce| !nonce.is_empty()) {
-            chat.tags.insert(Cow::Borrowed("client-nonce"), nonce.clone());
+        if let Some(nonce) = with.nonce {
+            chat.tags.insert(Cow::Borrowed("client-nonce"), nonce.to_owned());
         }
-        if let (Some(id), Some(parent)) = (parent_id, &parent) {
+        if let (Some(id), Some(parent)) = (with.parent, &parent) {
             chat.reply_to(id, parent);
         }
-        self.tell_members(spoken.channel, Some(id), |_| true, |tags| chat.render(tags));
+        self.tell_members(spoken.channel, with.from, |_| true, |tags| chat.render(tags));
+        self.pass_on(&chat, now);
+    }
+
+    /// Whether something else than IRC wants to hear what is said.
+    fn is_listened_to(&self) -> bool {
+        self.attached.as_ref().is_some_and(|it| it.listens())
+    }
+
+    fn pass_on(&self, chat: &ChatLine<'_>, now: Moment) {
+        if let Some(it) = &self.attached {
+            it.said(
+                &InRoom { login: chat.login, channel: chat.channel, text: &chat.text, tags: &chat.tags },
+                now,
+            );
+        }
     }
 
     /// A viewer speaks. Gives the message's id and how many connections it was told.
@@ -149,6 +192,7 @@ impl World {
         }
         self.counters.said += 1;
         let told = self.tell_members(viewer.channel, None, |_| true, |tags| chat.render(tags));
+        self.pass_on(&chat, now);
         (id, told)
     }
 

@@ -12,6 +12,7 @@ use chatbus_runtime::CancellationToken;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::attached::Attached;
 use super::client::{Capabilities, Client, Line, Transport, Who};
 use super::delayed::{Action, Delayed};
 use super::message::Recent;
@@ -33,9 +34,9 @@ const MAX_ACCOUNTS: usize = 10_000;
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) wall: Timestamp,
-    pub(super) mono: Instant,
+pub(crate) struct Moment {
+    pub(crate) wall: Timestamp,
+    pub(crate) mono: Instant,
 }
 
 /// Sums since the start.
@@ -49,7 +50,7 @@ pub struct Counters {
     pub too_slow: u64,
     /// Lines read.
     pub lines: u64,
-    /// PRIVMSGs read.
+    /// Messages of clients read: PRIVMSGs, and what came by Helix.
     pub sent: u64,
     /// Of these, said in their channel.
     pub accepted: u64,
@@ -69,6 +70,8 @@ pub(super) struct World {
     accounts: HashMap<String, Account>,
     pub(super) rules: Rules,
     pub(super) bad_tokens: HashSet<String>,
+    /// What else listens, once it is there.
+    pub(super) attached: Option<Arc<dyn Attached>>,
     pub(super) refusals: Refusals,
     pub(super) recent: Recent,
     pub(super) sent: Ring<SentMessage>,
@@ -88,7 +91,7 @@ pub(super) struct World {
 // === impl Moment ===
 
 impl Moment {
-    pub(super) fn of(clock: &dyn Clock) -> Self {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
         Self { wall: clock.now(), mono: clock.instant() }
     }
 }
@@ -103,6 +106,7 @@ impl World {
             accounts: HashMap::new(),
             rules: Rules::default(),
             bad_tokens: HashSet::new(),
+            attached: None,
             refusals: Refusals::default(),
             recent: Recent::default(),
             sent: Ring::default(),

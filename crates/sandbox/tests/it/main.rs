@@ -9,4 +9,5 @@ mod faults;
 mod handshake;
 mod model;
 mod transport;
+mod twitch_api;
 mod viewers;

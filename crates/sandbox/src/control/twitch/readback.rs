@@ -63,7 +63,7 @@ pub(super) async fn counters(State(twitch): State<TwitchIrc>) -> Json<Value> {
 }
 
 /// A record's number, or a moment.
-fn since(fields: &mut Fields) -> Result<Since, Refused> {
+pub(in crate::control) fn since(fields: &mut Fields) -> Result<Since, Refused> {
     let Some(text) = fields.text("since")?.filter(|text| !text.is_empty()) else { return Ok(Since::Start) };
     if let Ok(seq) = text.parse() {
         return Ok(Since::Seq(seq));
