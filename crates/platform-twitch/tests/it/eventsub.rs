@@ -122,7 +122,7 @@ impl Twitch {
     async fn subscribed_by(&self, session: &str, channels: usize) {
         let all = async {
             // What needs `user:read:chat`, and what needs nothing; followers need another scope.
-            while self.of_session(session).len() < 9 * channels + 1 {
+            while self.of_session(session).len() < 11 * channels + 1 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -12,6 +12,7 @@ mod connection;
 mod corpus;
 mod eventsub;
 mod eventsub_corpus;
+mod eventsub_sandbox;
 mod eventsub_webhook;
 mod expected;
 mod goldens;

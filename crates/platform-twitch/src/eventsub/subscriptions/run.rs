@@ -16,6 +16,8 @@ const TRIES: usize = 3;
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// When everything is looked at again after something could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The same after something stood in the way: as long as Twitch takes to find a session dead.
+const CONFLICT_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// What became of one thing that is wanted.
 #[derive(Debug, Clone)]
@@ -93,9 +95,11 @@ impl Run<'_> {
         if conflicts.is_empty() { Ok(()) } else { self.resolve(&conflicts).await }
     }
 
-    /// Finds what stood in the way.
+    /// Finds what stood in the way, and removes what hears nobody. Another's may be one that Twitch has not
+    /// found dead yet, so it is looked at again.
     async fn resolve(&self, conflicts: &[usize]) -> Result<(), Outcome> {
         let existing = self.list().await.map_err(|why| again(&why))?;
+        let mut left = Vec::new();
         for place in conflicts {
             let Some(wanted) = self.wanted.get(*place) else { continue };
             let mut same = existing.iter().filter(|subscription| subscription.is_of(wanted));
@@ -103,19 +107,21 @@ impl Run<'_> {
                 self.tell(*place, None).await;
                 continue;
             }
-            let of_no_use = |found: &&Existing| found.is_orphan(self.dead) || !found.is_alive();
-            let Some(orphan) = same.find(of_no_use) else {
-                self.tell(*place, Some(Refusal::Conflict)).await;
+            let is_dead = |found: &&Existing| found.is_orphan(self.dead) || !found.is_alive();
+            if same.clone().any(|found| !is_dead(&found)) {
+                left.push(*place);
                 continue;
-            };
-            self.remove(&orphan.id).await?;
-            let mut again = Vec::new();
-            self.create(*place, &mut again).await?;
-            if !again.is_empty() {
-                self.tell(*place, Some(Refusal::Conflict)).await;
             }
+            if let Some(orphan) = same.find(is_dead) {
+                self.remove(&orphan.id).await?;
+            }
+            self.create(*place, &mut left).await?;
         }
-        Ok(())
+        for place in &left {
+            self.tell(*place, Some(Refusal::Conflict)).await;
+        }
+        let why = || Outcome::Again(CONFLICT_AGAIN_AFTER, Refusal::Conflict.code().to_owned());
+        if left.is_empty() { Ok(()) } else { Err(why()) }
     }
 
     async fn list(&self) -> Result<Vec<Existing>, Refusal> {

@@ -28,7 +28,7 @@ async fn a_session_is_a_shard_of_the_applications_conduit_and_the_next_one_takes
     let asked = twitch.helix.asked_of("/helix/eventsub/subscriptions");
     assert!(asked.iter().all(|asked| asked.authorization == "Bearer app-token"), "as the application");
     let complete = async {
-        while conduit_types(&twitch) < 10 {
+        while conduit_types(&twitch) < 12 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
