@@ -9,6 +9,7 @@ mod added;
 mod channel;
 mod config;
 mod connector;
+pub mod eventsub;
 mod factory;
 pub mod helix;
 pub mod irc;

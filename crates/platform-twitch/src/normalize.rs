@@ -17,6 +17,8 @@ mod msg_params;
 mod sender;
 mod tag_set;
 
+pub(crate) use chat::is_color;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,8 +37,8 @@ use tag_set::TagSet;
 
 /// The platform's name.
 pub(crate) const PLATFORM: &str = "twitch";
-const SOURCE: &str = "ingress.twitch";
-const CHAT_TYPE: &str = "chat.message.v1";
+pub(crate) const SOURCE: &str = "ingress.twitch";
+pub(crate) const CHAT_TYPE: &str = "chat.message.v1";
 /// The type of every event that is no chat, as `twitch.eventsub.v1` is for EventSub.
 const EXTERNAL_TYPE: &str = "twitch.irc.v1";
 /// Channels that are remembered by name; lines of further ones cost one allocation each.

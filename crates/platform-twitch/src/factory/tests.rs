@@ -72,36 +72,6 @@ fn an_application_whose_account_has_no_token_yet_reads_and_asks_for_a_login() {
     );
 }
 
-/// An account that is kept, for whoever asks.
-#[derive(Debug)]
-struct Kept(Account);
-
-impl chatbus_connector::AccountSource for Kept {
-    fn account(&self, platform: &'static str, identity: &'static str) -> Account {
-        assert_eq!((platform, identity), ("twitch", "bot"));
-        self.0.clone()
-    }
-}
-
-#[test]
-fn a_token_that_is_kept_wins_over_the_one_that_is_set() {
-    let set = || Account::fixed(Credential::ready("set".into(), Some("bot".to_owned()), None));
-    let kept = || Credential::ready("kept".into(), Some("bot".to_owned()), None);
-    for (known, set, expected) in [
-        (Credential::default(), None, None),
-        (Credential::default(), Some(set()), Some("set")),
-        (kept(), None, Some("kept")),
-        (kept(), Some(set()), Some("kept")),
-    ] {
-        let instance = InstanceId::parse("i-1").unwrap();
-        let clock = Arc::new(chatbus_testkit::FakeClock::at(Timestamp::EPOCH));
-        let mut cx = BuildContext::alone(instance.clone(), Topic::egress_of(&instance), Shape::Flat, clock);
-        cx.accounts = Arc::new(Kept(Account::fixed(known)));
-        let token = kept_or(set, &cx).now().token;
-        assert_eq!(token.as_ref().map(secrecy::ExposeSecret::expose_secret), expected);
-    }
-}
-
 #[test]
 fn every_problem_is_named_at_once() {
     for (pairs, expected) in [

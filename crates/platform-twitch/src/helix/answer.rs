@@ -108,6 +108,7 @@ impl From<HttpError> for HelixError {
     fn from(error: HttpError) -> Self {
         match error {
             HttpError::Unreachable(why) => Self::Unreachable(why),
+            HttpError::NotPublic(why) => Self::Unreachable(why.to_string()),
             HttpError::Lost(_) | HttpError::TimedOut(_) | HttpError::TooLong(_) => {
                 Self::Lost(error.to_string())
             }

@@ -143,7 +143,7 @@ impl Peer {
 // === impl Ear ===
 
 impl Ear {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             heard: watch::Sender::new(Vec::new()),
             open: Semaphore::new(Semaphore::MAX_PERMITS),
