@@ -83,7 +83,7 @@ impl Pace {
     pub(crate) const DEFAULT: Self = Self {
         first_retry: Duration::from_secs(30),
         longest_retry: Duration::from_secs(15 * 60),
-        between_doubts: Duration::from_secs(10),
+        between_doubts: Duration::from_secs(2),
     };
 
     /// The wait after so many failures; `unit` (0 to 1) makes it up to a quarter longer.

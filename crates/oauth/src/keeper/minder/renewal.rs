@@ -12,8 +12,8 @@ use chatbus_state::{Held, InvalidKey, Key, Lease};
 use chatbus_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::{oneshot, watch};
 
-use super::{Input, Minder, Tools, in_time};
-use crate::keeper::reader::snapshot;
+use super::{Input, Minder, Tools};
+use crate::keeper::reader::{in_time, snapshot};
 use crate::{Provider, ProviderError, Record, Tokens};
 
 /// What is shown meanwhile.
