@@ -111,9 +111,14 @@ impl Stage {
     async fn says(&self, text: &str) {
         let sink = self.rig.sink();
         let mut changes = sink.changes();
+        let target = Target::Channel("#a".into());
         let ready = async {
-            while sink.availability(&Target::Channel("#a".into())) != Availability::Ready {
-                let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
+            loop {
+                match sink.availability(&target) {
+                    Availability::Ready => return,
+                    Availability::NotBefore(at) => tokio::time::sleep_until(at.into()).await,
+                    _ => changes.changed().await.unwrap(),
+                }
             }
         };
         tokio::time::timeout(Duration::from_secs(10), ready).await.expect("it can be said");

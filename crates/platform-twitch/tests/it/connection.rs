@@ -83,6 +83,13 @@ async fn a_frozen_socket_is_noticed_within_forty_seconds() {
     let mut again = server.welcome().await;
     again.let_in().await;
     rig.joined(1).await;
+    // What was said on the frozen connection is missed.
+    let gaps = rig.ear.wait_for(1, |event| event["type"] == "system.source.gap.v1").await;
+    let payload = &gaps[0]["externalEvent"]["payload"];
+    assert_eq!(
+        (payload["reason"].as_str(), payload["channels"][0].as_str()),
+        (Some("connection_dead"), Some("#a"))
+    );
     drop(peer);
     rig.end().await;
 }

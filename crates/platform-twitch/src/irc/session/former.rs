@@ -167,9 +167,8 @@ impl Session {
                 output,
                 Output::News(News::Joined(_) | News::Left(_) | News::Refused { .. }) | Output::StepDown
             );
-            if !is_known {
-                out.push(output);
-            }
+            // That something can be said there is news all the same.
+            out.push(if is_known { Output::News(News::Allowance) } else { output });
         }
         if is_news {
             self.tend_former(now, out);
