@@ -133,6 +133,8 @@ impl Process {
             ..build_context(core, &identity.id, &runtime)
         };
         if let Some(logins) = &logins {
+            // A login that is stored is known before its platform connects.
+            logins.keeper.settled().await;
             cx.accounts = Arc::new(logins.keeper.clone());
         }
         let connectors = build_platforms(values, &cx, speaks)?;
