@@ -171,6 +171,10 @@ mod tests {
                 ),
             ),
             (
+                "Client ID and OAuth token do not match",
+                HelixError::Denied("Client ID and OAuth token do not match".to_owned()),
+            ),
+            (
                 "The user must have a verified phone number.",
                 HelixError::Denied("The user must have a verified phone number.".to_owned()),
             ),
