@@ -16,6 +16,7 @@ use tracing::info;
 
 use crate::added::AddedChannels;
 use crate::config::{Read, TwitchConfig};
+use crate::irc::auth::{Auth, is_kept};
 use crate::irc::client::{Client, Request};
 use crate::irc::outlet::{MAX_BATCHES, Outlet};
 use crate::irc::session::{Session, SessionConfig};
@@ -50,11 +51,7 @@ impl TwitchConnector {
     /// A connector that does not run yet. `tls` says whom `ircs://` and `wss://` trust, such as
     /// [`public_roots`](crate::irc::transport::public_roots).
     pub fn new(config: TwitchConfig, tls: Arc<ClientConfig>, clock: Arc<dyn Clock>) -> Self {
-        let auth = match &config.account {
-            Some(account) => AuthState::ok(account.login.to_ascii_lowercase()),
-            None if config.awaits_login => AuthState { state: "needs_reauth", ..AuthState::anonymous() },
-            None => AuthState::anonymous(),
-        };
+        let auth = Auth::of(&config.bot, config.awaits_login).shown(&config.bot.now());
         let status = Status::new(config.channels.iter().map(ToString::to_string), auth);
         let eventsub = EventSub::of(&config, &status, &clock);
         let irc_status = match (&eventsub, config.read) {
@@ -75,7 +72,8 @@ impl TwitchConnector {
             clock,
             channels: config.channels.clone(),
             added: added.subscribe(),
-            can_speak: config.account.is_some(),
+            account: config.bot.clone(),
+            awaits_login: config.awaits_login,
             tickets: AtomicU64::new(1),
         });
         let requests = Mutex::new(Some(receiver));
@@ -84,7 +82,9 @@ impl TwitchConnector {
 
     fn begin(&self, runtime: &Runtime) -> Arc<Mutex<Session>> {
         let config = SessionConfig {
-            account: self.config.account.clone(),
+            credential: self.config.bot.now(),
+            is_kept: is_kept(&self.config.bot),
+            awaits_login: self.config.awaits_login,
             channels: self.config.channels.clone(),
             paced: self.config.is_paced(),
             is_verified: self.config.is_verified,
@@ -101,7 +101,7 @@ impl TwitchConnector {
         let config = NormalizerConfig {
             egress: self.config.egress.clone(),
             shape: self.config.shape,
-            own_login: self.config.account.as_ref().map(|account| account.login.to_ascii_lowercase()),
+            own_login: self.config.bot.now().login.map(|login| login.to_ascii_lowercase()),
         };
         Normalizer::new(config, Arc::clone(&runtime.entropy))
     }
@@ -163,7 +163,9 @@ impl Connector for TwitchConnector {
         let client = Client {
             endpoint: self.config.endpoint.clone(),
             tls: Arc::clone(&self.tls),
-            login: self.config.account.as_ref().map(|account| account.login.to_ascii_lowercase()),
+            credentials: self.config.bot.changes(),
+            account: self.config.bot.clone(),
+            auth: Auth::of(&self.config.bot, self.config.awaits_login),
             session: self.begin(&runtime),
             normalizer: self.normalizer(&runtime),
             status: self.irc_status.clone(),

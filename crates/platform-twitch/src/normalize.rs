@@ -11,6 +11,7 @@ mod badges;
 mod chat;
 mod emotes;
 mod external;
+mod gap;
 mod identity;
 mod msg_params;
 mod sender;
@@ -115,6 +116,15 @@ impl Normalizer {
             no_conversation: PLATFORM.into(),
             own_user_id: None,
             oddities: Oddities::default(),
+        }
+    }
+
+    /// Our own account is this one from now on.
+    pub fn set_own_login(&mut self, login: Option<&str>) {
+        let login = login.map(str::to_ascii_lowercase);
+        if self.config.own_login != login {
+            self.config.own_login = login;
+            self.own_user_id = None;
         }
     }
 

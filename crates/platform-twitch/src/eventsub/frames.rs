@@ -210,7 +210,8 @@ impl<'a> Body<'a> {
     /// When there is none.
     pub fn subscription(&self) -> Result<Subscription<'a>, Malformed> {
         let text = self.subscription.ok_or(Malformed::Without("subscription"))?.get();
-        let subscription: Subscription<'a> = serde_json::from_str(text).map_err(|error| Malformed::of(&error))?;
+        let subscription: Subscription<'a> =
+            serde_json::from_str(text).map_err(|error| Malformed::of(&error))?;
         if is_name(&subscription.kind) { Ok(subscription) } else { Err(Malformed::Without("type")) }
     }
 

@@ -96,7 +96,11 @@ impl Pace {
             .filter_map(|marks| text::marked(text, marks))
             .find(|text| !is_repeated(text))
             .map(Arc::from)
-            .ok_or_else(|| recent().next().map_or(now, |(at, _)| *at) + DUPLICATE_WINDOW)
+            .ok_or_else(|| {
+                let is_same = |said: &str| text::shown(said) == text::shown(text);
+                let first = recent().find(|(_, said)| is_same(said));
+                first.map_or(now, |(at, _)| *at) + DUPLICATE_WINDOW
+            })
     }
 
     /// This is being said.

@@ -9,7 +9,8 @@ use chatbus_http::hyper::Method;
 use lru::LruCache;
 use serde_json::Value;
 
-use super::client::{Helix, HelixAnswer, HelixError};
+use super::answer::{HelixAnswer, HelixError};
+use super::client::Helix;
 use crate::irc::limits::RATE_LIMIT_RETRY;
 
 /// So many are remembered: both directions of twice as many channels as one instance is in. The one that was
@@ -38,6 +39,9 @@ enum Key {
     Login(Arc<str>),
     Id(Arc<str>),
 }
+
+/// An id and its login.
+type User = (Arc<str>, Arc<str>);
 
 /// The other half; `None` when there is no such user.
 #[derive(Debug, Clone)]
@@ -104,9 +108,10 @@ impl Users {
         let query: Vec<(&str, &str)> = keys.iter().map(|key| key.query()).collect();
         let helix = &self.0.helix;
         let answer = match helix.call(Method::GET, "/users", &query, None).await {
-            Err(HelixError::NoToken) => helix.call_as_app(Method::GET, "/users", &query, None).await?,
-            answer => answer?,
+            Err(HelixError::NoToken) => helix.call_as_app(Method::GET, "/users", &query, None).await,
+            answer => answer,
         };
+        let answer = answer.map_err(HelixError::harmless)?;
         let now = self.0.clock.instant();
         let users = users(&answer, now)?;
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +157,7 @@ impl Key {
 
 /// Ids and logins. Anything but a list of users is no answer: 400 is what a malformed login gets, which none
 /// of ours is.
-fn users(answer: &HelixAnswer, now: Instant) -> Result<Vec<(Arc<str>, Arc<str>)>, HelixError> {
+fn users(answer: &HelixAnswer, now: Instant) -> Result<Vec<User>, HelixError> {
     match answer.status {
         200 => {}
         429 => return Err(HelixError::Limited(now + answer.wait.unwrap_or(RATE_LIMIT_RETRY))),

@@ -3,6 +3,7 @@
 mod chatting;
 mod client;
 mod logins;
+mod users;
 mod whispering;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use chatbus_connector::Credential;
 use chatbus_platform_twitch::ApiConfig;
 use chatbus_runtime::SystemClock;
+use chatbus_testkit::test_runtime;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,9 +57,11 @@ impl FakeTwitch {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, asked) = watch::channel(Vec::new());
         let (answer, sender): (Arc<Answering>, _) = (Arc::new(answer), Arc::new(sender));
-        tokio::spawn(async move {
+        let runtime = test_runtime(1);
+        runtime.clone().spawn("test.twitch", async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&answer), Arc::clone(&sender)));
+                runtime
+                    .spawn("test.twitch.connection", serve(socket, Arc::clone(&answer), Arc::clone(&sender)));
             }
         });
         Self { url, asked }

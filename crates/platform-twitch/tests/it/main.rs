@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed, and says how much it compared"
 )]
 
+mod account;
 mod added;
 mod connection;
 mod corpus;

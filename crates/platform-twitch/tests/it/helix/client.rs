@@ -41,16 +41,15 @@ async fn a_refused_token_is_renewed_and_the_question_asked_once_more() {
     .await;
     let (account, keeper) = Account::new(bot("old", &[]));
     let helix = Helix::new(twitch.config(), account, clock());
-    let keeping = tokio::spawn(async move {
+    let keeping = async {
         let mut refusals = keeper.refusals();
         assert_eq!(*refusals.wait_for(|generation| *generation > 0).await.unwrap(), 1);
         keeper.tell(bot("new", &[]));
-        keeper
-    });
-    assert!(users(&helix).await.unwrap().is_success());
+    };
+    let (answer, ()) = tokio::join!(users(&helix), keeping);
+    assert!(answer.unwrap().is_success());
     assert_eq!(twitch.asked().len(), 2);
     // The next one is refused, too, and its keeper has no other: it is asked once, and once more with nothing.
-    let keeper = keeping.await.unwrap();
     keeper.tell(bot("old", &[]));
     drop(keeper);
     assert_eq!(users(&helix).await, Err(HelixError::Refused("Invalid OAuth token".to_owned())));
