@@ -1,9 +1,10 @@
-//! Twitch: chat over IRC, and speaking by Helix.
+//! Twitch: chat over IRC and EventSub, and speaking by Helix.
 //!
 //! [`Factory`] reads the settings and makes a [`TwitchConnector`], which keeps one connection to
 //! Twitch's IRC for reading and speaking. Inside, [`irc`] speaks the protocol and [`normalize`] turns its
-//! lines into events; the decisions of both are pure, and only the transport does I/O. [`helix`] asks Twitch's
-//! HTTP interface, by which the sink speaks where the token may; [`oauth`] says how that token is had.
+//! lines into events; the decisions of both are pure, and only the transport does I/O. [`eventsub`] reads by
+//! Twitch's newer interface, instead of IRC or beside it. [`helix`] asks Twitch's HTTP interface, by which the
+//! sink speaks where the token may; [`oauth`] says how that token is had.
 
 mod added;
 mod channel;

@@ -78,7 +78,7 @@ impl EventSub {
         runtime: Runtime,
     ) -> Client {
         let normalizer = || {
-            let own_login = config.bot.now().login;
+            let own_login = config.bot.now().login.map(|login| login.to_ascii_lowercase());
             let normalizer =
                 NormalizerConfig { egress: config.egress.clone(), shape: config.shape, own_login };
             Normalizer::new(normalizer, Arc::clone(&runtime.entropy))

@@ -323,7 +323,7 @@ impl Board {
     }
 
     fn set(&self, name: &str, value: u64) {
-        self.public.count(|snapshot| {
+        self.public.update(|snapshot| {
             snapshot.counters.other.insert(name.to_owned(), value);
         });
     }

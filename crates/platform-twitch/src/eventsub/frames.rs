@@ -164,7 +164,7 @@ impl<'a> Frame<'a> {
         if text.len() > MAX_FRAME_BYTES {
             return Err(Malformed::TooLong);
         }
-        let Wire { metadata, payload } = serde_json::from_str(text).map_err(Malformed::of)?;
+        let Wire { metadata, payload } = serde_json::from_str(text).map_err(|error| Malformed::of(&error))?;
         let payload = payload.unwrap_or_default();
         match &*metadata.message_type {
             "notification" => {
@@ -201,7 +201,7 @@ impl<'a> Body<'a> {
     /// When it is none.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(bytes).map_err(|error| Malformed::Json(error.to_string()))?;
-        serde_json::from_str(text).map_err(Malformed::of)
+        serde_json::from_str(text).map_err(|error| Malformed::of(&error))
     }
 
     /// The subscription it is about.
@@ -210,7 +210,8 @@ impl<'a> Body<'a> {
     /// When there is none.
     pub fn subscription(&self) -> Result<Subscription<'a>, Malformed> {
         let text = self.subscription.ok_or(Malformed::Without("subscription"))?.get();
-        let subscription: Subscription<'a> = serde_json::from_str(text).map_err(Malformed::of)?;
+        let subscription: Subscription<'a> =
+            serde_json::from_str(text).map_err(|error| Malformed::of(&error))?;
         if is_name(&subscription.kind) { Ok(subscription) } else { Err(Malformed::Without("type")) }
     }
 
@@ -254,7 +255,7 @@ impl<'a> Body<'a> {
 // === impl Malformed ===
 
 impl Malformed {
-    fn of(error: serde_json::Error) -> Self {
+    fn of(error: &serde_json::Error) -> Self {
         Self::Json(error.to_string())
     }
 }

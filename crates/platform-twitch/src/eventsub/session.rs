@@ -36,7 +36,7 @@ pub const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(10);
 pub struct Socket(pub u64);
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// Whether there is anything to be read, and a token to read it with. Until it is said there is not:
     /// Twitch closes sessions that nobody subscribes with.
