@@ -45,7 +45,7 @@
 //! | `GET /twitch/counters` | | sums since the start, and what arrived in sink mode |
 //! | `POST /twitch-api/token` | `[login]` `[scopes]` `[client_id]` `[lifetime_seconds]` | makes a token of an account, or without `login` of the application `client_id` (`client`); answers it with its refresh token |
 //! | `POST /twitch-api/expire` | `token` or `login` | ends a token's life, or that of all of an account; refresh tokens stay; answers `{tokens}` |
-//! | `POST /twitch-api/revoke` | `token` or `login` | the same, and refresh tokens go too |
+//! | `POST /twitch-api/revoke` | `token` or `login` | the same, and refresh tokens go too; with `login`, the subscriptions that its tokens made are revoked |
 //! | `POST /twitch-api/token-lifetime` | `[seconds]` | how long new user tokens live |
 //! | `POST /twitch-api/refuse-refreshes` | `login` `[on]` | refreshes of an account's tokens are refused as invalid |
 //! | `POST /twitch-api/client` | `client_id` `secret` | an application with another secret is refused from now on |
@@ -74,6 +74,7 @@
 //! | `GET /twitch-api/devices` | | the user codes of devices that wait |
 //! | `GET /twitch-api/sent` | `[channel]` `[since]` | what `GET /twitch/sent` tells: messages by IRC and by Helix, each with its `way` |
 //! | `GET /twitch-api/whispers` | `[since]` | `[{seq,at,id,from,to,text,cut,delivered}]`, the newest 100,000 |
+//! | `GET /twitch-api/counters` | | notifications that nobody could be told, and connections there are |
 //! | `GET /twitch-api/sessions` | | connections to EventSub with their sessions |
 //! | `GET /twitch-api/subscriptions` | | all subscriptions, with the application and account that made them |
 //! | `POST /playground/refuse` | `status` `[code]` `[retry_after_ms]` `[channel]` `[count]` | the next `count` messages (all without it, 0 takes it back) are refused with this status; what was said already under its key is not |
