@@ -2,12 +2,13 @@
 //!
 //! There are Twitch, as IRC over TCP and WebSocket ([`twitch_irc`]) and behind HTTP with its logins, Helix and
 //! EventSub ([`twitch_api`]), and a platform that exists nowhere else and says nothing twice that has a key
-//! ([`playground`]). Beside them stands a language model
-//! that answers every question with a fixed sentence about it ([`model`](mod@model)). Everything is steered by
-//! methods of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi), [`Playground`](playground::Playground) and
-//! [`Model`](model::Model), or from any language over HTTP with the control API below; both do the same, but that
-//! only the model's methods break connections. Nothing is authenticated, so nothing listens anywhere but on
-//! loopback, and requests from web pages of other origins are refused.
+//! ([`playground`]). Beside them stands a language model that answers every question with a fixed sentence
+//! about it ([`model`](mod@model)). Everything is steered by methods of [`SandboxHandle`],
+//! [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi),
+//! [`Playground`](playground::Playground) and [`Model`](model::Model), or from any language over HTTP with the
+//! control API below; both do the same, but that only the model's methods break connections. The control API
+//! asks nobody who they are, so nothing listens anywhere but on loopback, and requests from web pages of other
+//! origins are refused.
 //!
 //! # Control API
 //!
@@ -55,7 +56,7 @@
 //! | `POST /twitch-api/refuse` | `status` `[message]` `[retry_after_ms]` `[path]` `[count]` `[for_ms]` | the next `count` requests (all without it, 0 takes it back) to this path (`chat/messages`, `oauth2/token`) are refused with this status |
 //! | `POST /twitch-api/drop-message` | `code` `[message]` `[count]` `[for_ms]` | messages by Helix are answered 200 with this drop reason |
 //! | `POST /twitch-api/lose` | `[path]` `[count]` `[for_ms]` | what is asked is done, and the connection ends without an answer |
-//! | `POST /twitch-api/delay` | `ms` `[path]` `[count]` `[for_ms]` | what is asked is done so much later |
+//! | `POST /twitch-api/delay` | `ms` `[path]` `[count]` `[for_ms]` | what is asked is done at once and answered so much later |
 //! | `POST /twitch-api/points` | `points` | points of a full bucket of Helix, 800 at the start; all buckets are full then |
 //! | `POST /twitch-api/whisper-rules` | `[dropped]` `[limited]` | whispers are answered 204 and dropped; their limits hold |
 //! | `POST /twitch-api/reset` | | everything as at the start; EventSub's connections stay |

@@ -44,9 +44,9 @@ pub(super) struct Auth {
     refreshes: Shelf<Refresh>,
     codes: Shelf<Code>,
     devices: Shelf<Device>,
-    secrets: BTreeMap<String, String>,
+    secrets: Shelf<String>,
     /// Accounts whose refreshes are refused.
-    refused: BTreeSet<String>,
+    refused: Shelf<()>,
     refreshed: BTreeMap<String, u64>,
     /// Who grants what is asked for; `None` denies it.
     pub(super) grants_as: Option<String>,
@@ -64,8 +64,8 @@ impl Auth {
             refreshes: Shelf::new(MAX_HELD),
             codes: Shelf::new(MAX_HELD),
             devices: Shelf::new(MAX_HELD),
-            secrets: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            secrets: Shelf::new(MAX_HELD),
+            refused: Shelf::new(MAX_HELD),
             refreshed: BTreeMap::new(),
             grants_as: Some(DEFAULT_USER.to_owned()),
             lifetime: None,
@@ -147,13 +147,13 @@ impl Auth {
 
     /// An application with a secret: from now on it must be the right one.
     pub(super) fn set_secret(&mut self, client_id: &str, secret: &str) {
-        self.secrets.insert(client_id.to_owned(), secret.to_owned());
+        self.secrets.put(client_id, secret.to_owned());
     }
 
     /// Refuses or allows an account's refreshes.
     pub(super) fn refuse_refreshes(&mut self, login: &str, on: bool) {
-        if on && self.refused.len() < MAX_HELD {
-            self.refused.insert(login.to_owned());
+        if on {
+            self.refused.put(login, ());
         } else {
             self.refused.remove(login);
         }
