@@ -164,7 +164,8 @@ pub(crate) fn start(
 ) -> std::io::Result<TwitchApi> {
     let addr = listener.local_addr()?;
     let (posts, waiting) = mpsc::channel(eventsub::MAX_POSTS);
-    let hub = Hub::new(format!("ws://{addr}/ws"), posts, Arc::clone(&runtime.entropy));
+    let hub =
+        Hub::new(format!("ws://{addr}/ws"), config.max_connections, posts, Arc::clone(&runtime.entropy));
     let core = Arc::new(Core {
         runtime: runtime.clone(),
         world: Mutex::new(World::new(&runtime.entropy, hub)),

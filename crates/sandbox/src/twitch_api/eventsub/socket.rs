@@ -7,8 +7,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse as _;
 use futures::StreamExt as _;
 
+use super::connection::{Line, Out};
 use super::frames::Close;
-use super::hub::{KEEPALIVE, Line, Out};
+use super::hub::KEEPALIVE;
 use crate::twitch_api::TwitchApi;
 use crate::twitch_api::answer::{Answer, Problem};
 use crate::twitch_api::pairs::Pairs;

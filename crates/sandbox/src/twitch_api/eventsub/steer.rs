@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::connection::{Out, SessionView};
 use super::frames::Close;
-use super::hub::{Hub, Out, RECONNECT_GRACE, SessionView};
+use super::hub::{Hub, RECONNECT_GRACE};
 use crate::twitch_api::steer::login_of;
 use crate::twitch_api::{Stream, TwitchApi};
 use crate::twitch_irc::{BadRequest, user_id};
@@ -172,6 +173,11 @@ impl TwitchApi {
     /// The connections to EventSub there are.
     pub fn sessions(&self) -> Vec<SessionView> {
         self.core.lock().hub.views()
+    }
+
+    /// Notifications that nobody could be told: no shard, no session, no room in a queue.
+    pub fn undeliverable(&self) -> u64 {
+        self.core.lock().hub.undeliverable
     }
 
     /// All subscriptions, as Helix lists them, with the application and account that made them.

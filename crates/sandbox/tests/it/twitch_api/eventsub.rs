@@ -278,3 +278,15 @@ async fn a_whisper_is_told_to_its_reader() {
         (&json!("bot"), &json!("psst"))
     );
 }
+
+#[tokio::test]
+async fn who_disconnects_the_application_ends_its_subscriptions() {
+    let sandbox = sandbox().await;
+    let bot = Caller::user(&sandbox, "bot", READ);
+    let mut reader = EventSub::connect(&sandbox).await;
+    bot.subscribe(&reader.session, "hall", "bot").await;
+    assert_eq!(sandbox.twitch_api().end_tokens_of("bot", true).unwrap(), 1);
+    let revoked = reader.next().await;
+    assert_eq!(revoked["payload"]["subscription"]["status"], "authorization_revoked");
+    assert_eq!(bot.ask(Method::GET, "/helix/users", Value::Null).await.status, 401);
+}
