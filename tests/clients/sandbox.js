@@ -1,4 +1,4 @@
-// The sandbox's control API, and what both clients have to show.
+// The sandbox's control API, and what the clients have to show.
 
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -6,7 +6,8 @@ const CONTROL = process.env.SANDBOX_CONTROL;
 /** A client that has not done everything by then has failed. */
 const LIMIT_MS = 30_000;
 
-async function request(path, body) {
+/** Asks the control API: with a body it is a POST. */
+export async function request(path, body) {
   const init = body && {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -17,6 +18,9 @@ async function request(path, body) {
   if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
   return text && JSON.parse(text);
 }
+
+/** Where the sandbox's fake platforms are. */
+export const addresses = () => request('/');
 
 /** Makes a viewer speak. */
 export const say = (channel, login, text) => request('/twitch/say', { channel, login, text });
@@ -29,6 +33,11 @@ export async function sent(channel, text) {
     if (found) return found;
     await pause(50);
   }
+}
+
+/** Waits until what the control API tells at a path is as it should be. */
+export async function until(path, fulfilled) {
+  while (!fulfilled(await request(path))) await pause(50);
 }
 
 /** Runs one client, with a limit; its exit code and last line say what came of it. */

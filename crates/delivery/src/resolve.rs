@@ -136,7 +136,8 @@ fn channel(
         .ok_or(refuse(Reason::NoChannel, "it names no channel of the platform, and none is configured"))
 }
 
-/// A chat on a platform without public channels: its own conversation if it names one, else the user.
+/// A chat on a platform without public channels: its own conversation if it names one, else the user; where
+/// none is named, whom the channel names.
 fn conversation(
     facts: &Facts<'_>,
     platform: &Platform,
@@ -151,9 +152,11 @@ fn conversation(
     };
     match named {
         Some(channel) => Ok(Audience::Channel(channel)),
-        None if facts.user_id.is_none() => {
-            Err(refuse(Reason::NoChannel, "neither a conversation nor a user"))
-        }
+        None if facts.user_id.is_none() => own_channel(facts, platform, table)
+            .zip(sink)
+            .and_then(|(name, sink)| sink.recipient(name))
+            .map(Audience::User)
+            .ok_or(refuse(Reason::NoChannel, "neither a conversation nor a user")),
         None => user(facts, platform, table, sink),
     }
 }

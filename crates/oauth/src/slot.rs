@@ -110,6 +110,12 @@ impl Slot {
         self.beside.lock().unwrap_or_else(PoisonError::into_inner).reason = reason;
     }
 
+    /// Takes this reason back, unless there is another by now.
+    pub(crate) fn clear_reason(&self, reason: &str) {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.reason.take_if(|shown| shown == reason);
+    }
+
     /// What is shown of it.
     pub(crate) fn view(&self) -> AccountView {
         let Beside { origin, reason } = self.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();

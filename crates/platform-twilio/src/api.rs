@@ -208,7 +208,12 @@ fn judged(answer: &Answer) -> Option<Standing> {
     if answer.status.is_success() {
         return None;
     }
-    let refusal = refusal(answer, &read(answer));
+    let resource = read(answer);
+    // Something between us and Twilio, or in its place, that knows messages only.
+    if resource.code.is_none() && matches!(answer.status.as_u16(), 404 | 405 | 501) {
+        return None;
+    }
+    let refusal = refusal(answer, &resource);
     Some(match refusal.class {
         Class::Reauth => Standing::Refused(refusal),
         // No such account.

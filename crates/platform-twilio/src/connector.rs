@@ -1,7 +1,6 @@
 //! Twilio as a platform.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use chatbus_runtime::{Backoff, CancellationToken, Runtime};
 use tracing::{info, warn};
 
 use crate::api::{Api, Standing};
+use crate::joining::Joining;
 use crate::link::Link;
 use crate::normalize::Normalizer;
 use crate::opt_out::OptOuts;
@@ -76,13 +76,10 @@ impl TwilioConnector {
                 entropy: config.entropy,
             },
             from: config.from,
-            identity: config.identity,
-            api: Arc::clone(&api),
+            joining: Joining::new(Arc::clone(&api), config.identity, config.notes),
             statuses,
             opt_outs,
-            notes: config.notes,
             status: status.clone(),
-            joined: Mutex::new(HashSet::new()),
         });
         Ok(Self { api, status, sink, webhook })
     }

@@ -118,6 +118,8 @@ pub fn encoded<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,6 +149,21 @@ mod tests {
         assert_eq!(form.value("Nothing"), Some(""));
         for bad in [&b"[]"[..], b"{", b"", b"\xff"] {
             assert_eq!(Form::of_json(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself_and_anything_decodes_to_something(
+            pairs in proptest::collection::vec(("\\PC{1,9}", "\\PC{0,20}"), 0..5),
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let text = encoded(pairs.iter().map(|(name, value)| (&**name, &**value)));
+            let decoded = params(text.as_bytes());
+            let expected: Vec<Param> =
+                pairs.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect();
+            prop_assert_eq!(decoded, expected);
+            prop_assert!(Form::of(&params(&bytes)).len() <= 100);
         }
     }
 }

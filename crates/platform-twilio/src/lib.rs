@@ -14,6 +14,7 @@ mod config;
 mod connector;
 mod factory;
 pub mod form;
+mod joining;
 mod link;
 pub mod normalize;
 mod opt_out;

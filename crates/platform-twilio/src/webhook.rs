@@ -3,31 +3,25 @@
 //! Who asks is checked before anything is looked at. What is answered with 200 is safe; 503 makes Twilio try
 //! again where that is configured, and a repeat has the same id and is one event.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use async_trait::async_trait;
-use bytes::Bytes;
-use chatbus_connector::{Accept, Accepted, LastError, Notes, Status, Webhook, WebhookAnswer, WebhookRequest};
+use chatbus_connector::{Accept, Accepted, LastError, Status, Webhook, WebhookAnswer, WebhookRequest};
+use chatbus_event::Timestamp;
 use secrecy::SecretString;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use crate::api::Api;
 use crate::config::Sender;
 use crate::form::{self, Form};
+use crate::joining::Joining;
 use crate::normalize::{Normalizer, Posted, Request, sid};
 use crate::opt_out::{OptOuts, Wish};
 use crate::signature::{is_body_signed, is_signed};
 use crate::statuses::{Report, Statuses};
-use crate::verdict::Class;
 use crate::{PLATFORM, address};
 
 /// Where it is.
 pub const PATH: &str = "/webhooks/twilio";
 /// Says nothing back.
 const EMPTY_TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
-/// Conversations that are known to have been joined; beyond that it is looked up again.
-const JOINED_KEPT: usize = 10_000;
 
 /// The part of Twilio that is called.
 #[derive(Debug)]
@@ -36,14 +30,11 @@ pub(crate) struct TwilioWebhook {
     pub(crate) public_urls: Vec<String>,
     pub(crate) trusts_origin: bool,
     pub(crate) from: Option<Sender>,
-    pub(crate) identity: Option<String>,
     pub(crate) normalizer: Normalizer,
-    pub(crate) api: Arc<Api>,
+    pub(crate) joining: Joining,
     pub(crate) statuses: Statuses,
     pub(crate) opt_outs: OptOuts,
-    pub(crate) notes: Arc<dyn Notes>,
     pub(crate) status: Status,
-    pub(crate) joined: Mutex<HashSet<String>>,
 }
 
 /// Why a request is not taken.
@@ -130,7 +121,7 @@ impl TwilioWebhook {
             warn!(event = "twilio.webhook.not_taken", platform = PLATFORM, %why, "Twilio is asked to try again");
             return Err(Refused(503, "it cannot be taken now"));
         }
-        self.join_new(form).await
+        self.join_new(form, request.received_at).await
     }
 
     /// Whether somebody here waits for this status, which is told then.
@@ -155,57 +146,19 @@ impl TwilioWebhook {
 
     /// Takes part in a conversation that is new to us. An event that is all there is to tell of it is asked for
     /// again when that fails; after a message the next one will do.
-    async fn join_new(&self, form: &Form) -> Result<(), Refused> {
+    async fn join_new(&self, form: &Form, now: Timestamp) -> Result<(), Refused> {
         let is_only_sign = match form.get("EventType") {
             Some("onConversationAdded") => true,
             Some("onMessageAdded") => false,
             _ => return Ok(()),
         };
-        let conversation = form.get("ConversationSid").and_then(address::conversation);
-        let (Some(conversation), Some(identity)) = (conversation, self.identity.as_deref()) else {
+        let Some(conversation) = form.get("ConversationSid").and_then(address::conversation) else {
             return Ok(());
         };
-        if self.join(&conversation, identity).await || !is_only_sign {
+        if self.joining.join(&conversation, now).await || !is_only_sign {
             return Ok(());
         }
         Err(Refused(503, "the conversation cannot be joined now"))
-    }
-
-    /// Joins once, whichever instance hears of the conversation first; says whether it need not be tried again.
-    async fn join(&self, conversation: &str, identity: &str) -> bool {
-        let joined = || self.joined.lock().unwrap_or_else(PoisonError::into_inner);
-        if joined().contains(conversation) {
-            return true;
-        }
-        let key = format!("twilio.joined.{conversation}");
-        let warn = |code: &str, why: &dyn std::fmt::Display| {
-            warn!(event = "twilio.conversation.not_joined", platform = PLATFORM, conversation, code, %why);
-        };
-        match self.notes.claim(&key, Bytes::copy_from_slice(identity.as_bytes())).await {
-            Ok(true) => match self.api.join(conversation, identity).await {
-                Ok(()) => info!(event = "twilio.conversation.joined", platform = PLATFORM, conversation),
-                Err(refusal) => {
-                    warn(&refusal.code, &refusal.message);
-                    if !matches!(refusal.class, Class::Permanent(_)) {
-                        if let Err(error) = self.notes.remove(&key).await {
-                            warn("note_stays", &error);
-                        }
-                        return false;
-                    }
-                }
-            },
-            Ok(false) => {}
-            Err(error) => {
-                warn("no_notes", &error);
-                return false;
-            }
-        }
-        let mut joined = joined();
-        if joined.len() >= JOINED_KEPT {
-            joined.clear();
-        }
-        joined.insert(conversation.to_owned());
-        true
     }
 }
 

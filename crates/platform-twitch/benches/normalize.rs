@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatbus_connector::Credential;
 use chatbus_event::{Clock as _, InstanceId, Shape, Timestamp, Topic};
 use chatbus_platform_twitch::irc::grammar::Message;
 use chatbus_platform_twitch::irc::lines::{Line, LineBuffer};
 use chatbus_platform_twitch::irc::outgoing::Ticket;
-use chatbus_platform_twitch::irc::session::{Account, Input, Output, Say, Session, SessionConfig};
+use chatbus_platform_twitch::irc::session::{Input, Output, Say, Session, SessionConfig};
 use chatbus_platform_twitch::irc::text;
 use chatbus_platform_twitch::normalize::{Normalizer, NormalizerConfig};
 use chatbus_runtime::SystemEntropy;
 use chatbus_testkit::FakeClock;
-use secrecy::SecretString;
 
 const FOR_SECONDS: f64 = 3.0;
 /// What one read of a busy connection brings.
@@ -103,7 +103,9 @@ impl Speaker {
         let clock = FakeClock::at(Timestamp::EPOCH);
         let channels: Vec<Arc<str>> = (0..CHANNELS).map(|n| format!("#channel_{n}").into()).collect();
         let config = SessionConfig {
-            account: Some(Account { login: "bot".to_owned(), token: SecretString::from("token") }),
+            credential: Credential::ready("token".into(), Some("bot".to_owned()), None),
+            is_kept: false,
+            awaits_login: false,
             channels: channels.clone(),
             paced: false,
             is_verified: false,

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbus_connector::Credential;
+use chatbus_connector::{Account, Credential};
 use chatbus_event::{Shape, Topic};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::irc::session::Account;
 use crate::irc::transport::Endpoint;
 
 /// Settings of the Twitch connector.
@@ -19,12 +18,10 @@ pub struct TwitchConfig {
     /// Channels to be in, as [`channel_name`](crate::channel_name) gives them; the first is where a
     /// public text goes that names none.
     pub channels: Vec<Arc<str>>,
-    /// The bot's account as it was when the connector was made; without one it only reads.
-    pub account: Option<Account>,
-    /// The bot's account, whose token may change or come later.
-    pub bot: chatbus_connector::Account,
+    /// The bot's account, whose token may change or come later; while it has none the connector only reads.
+    pub bot: Account,
     /// The account of the channel's owner, for what only that one may see.
-    pub broadcaster: chatbus_connector::Account,
+    pub broadcaster: Account,
     /// Whether an application is configured whose account has no token yet: chat is read anonymously,
     /// and the account shows as `needs_reauth`.
     pub awaits_login: bool,
@@ -120,11 +117,10 @@ pub(crate) const EVENTSUB_URL: &str = "wss://eventsub.wss.twitch.tv/ws";
 impl TwitchConfig {
     /// Twitch itself, read anonymously, with the defaults of every setting.
     pub fn anonymous(channels: Vec<Arc<str>>, egress: Topic) -> Self {
-        let nobody = chatbus_connector::Account::fixed(Credential::default());
+        let nobody = Account::fixed(Credential::default());
         Self {
             endpoint: Endpoint::twitch(),
             channels,
-            account: None,
             bot: nobody.clone(),
             broadcaster: nobody,
             awaits_login: false,

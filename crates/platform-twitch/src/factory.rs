@@ -5,11 +5,10 @@ mod settings;
 
 use std::sync::Arc;
 
-use chatbus_connector::{BuildContext, Connector, PlatformFactory};
+use chatbus_connector::{Account, BuildContext, Connector, Credential, CredentialState, PlatformFactory};
 use chatbus_runtime::settings::{Problem, SettingSpec, Values};
 use secrecy::SecretString;
 
-use crate::irc::session::Account;
 use crate::irc::transport::{Endpoint, public_roots};
 use crate::normalize::PLATFORM;
 use crate::{TwitchConfig, TwitchConnector, channel_name};
@@ -47,26 +46,24 @@ fn read(values: &Values, cx: &BuildContext) -> Result<Option<TwitchConfig>, Vec<
     }
     let mut problems = Vec::new();
     let channels = channels(values, &mut problems);
-    let kept = cx.accounts.account(PLATFORM, "bot").now();
-    let has_token = kept.token.is_some() || values.is_set("TWITCH_BOT_ACCESS_TOKEN");
+    let kept = cx.accounts.account(PLATFORM, "bot");
+    let has_kept = kept.now().token.is_some();
+    let has_token = has_kept || values.is_set("TWITCH_BOT_ACCESS_TOKEN");
     let api = api::read(values, cx, has_token, &mut problems);
     let awaits_login = api.api.is_some() && values.is_set("TWITCH_CLIENT_SECRET") && !has_token;
-    let account = match kept.login.zip(kept.token) {
-        Some((login, token)) => Some(Account { login, token }),
-        None => account(values, awaits_login, &mut problems),
-    };
+    let set = if has_kept { None } else { account(values, awaits_login, &mut problems) };
+    // A token that is kept wins over the one of the settings.
+    let bot = set.filter(|_| kept.now().state == CredentialState::Missing).unwrap_or(kept);
     let endpoint = endpoint(values, &mut problems);
     let (initial, max) = (values.millis("IRC_RECONNECT_INITIAL_MS"), values.millis("IRC_RECONNECT_MAX_MS"));
     if max < initial {
         let right = format!("use at least IRC_RECONNECT_INITIAL_MS, which is {}", initial.as_millis());
         problems.push(Problem::new("IRC_RECONNECT_MAX_MS", right));
     }
-    let bot = api::bot(values, cx, account.as_ref().map(|account| account.login.as_str()));
     match (endpoint, api.eventsub_url) {
         (Some(endpoint), Some(eventsub_url)) if problems.is_empty() => Ok(Some(TwitchConfig {
             endpoint,
             channels,
-            account,
             bot,
             broadcaster: cx.accounts.account(PLATFORM, "broadcaster"),
             awaits_login,
@@ -123,7 +120,9 @@ fn account(values: &Values, awaits_login: bool, problems: &mut Vec<Problem>) -> 
         (Some(login), Some(token)) => match channel_name(login).filter(|_| !login.contains('#')) {
             Some(name) => {
                 let login = name.trim_start_matches('#').to_owned();
-                Some(Account { login, token: SecretString::from(token.to_owned()) })
+                let token = token.trim();
+                let token = SecretString::from(token.strip_prefix("oauth:").unwrap_or(token));
+                Some(Account::fixed(Credential::ready(token, Some(login), None)))
             }
             None => {
                 let right = format!("{login:?} is no login: use 1 to 25 of a-z 0-9 _");

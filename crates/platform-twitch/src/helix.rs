@@ -4,14 +4,17 @@
 //! mean for what was to be said, and is pure, as `pace` is; [`users`] finds ids by logins. `chat` and `whispers`
 //! bring a text there part by part.
 
+mod answer;
 mod application;
 pub(crate) mod chat;
 pub mod client;
 mod limit;
 mod pace;
 pub(crate) mod progress;
+mod question;
 pub mod users;
 pub mod verdict;
 pub(crate) mod whispers;
 
-pub use client::{Helix, HelixAnswer, HelixError, Who};
+pub use answer::{HelixAnswer, HelixError};
+pub use client::{Helix, Who};

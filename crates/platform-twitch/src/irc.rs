@@ -3,6 +3,7 @@
 //! The session decides and the transport moves bytes: everything but [`transport`], `link` and `client` is
 //! a pure function of its inputs and the time.
 
+pub(crate) mod auth;
 pub mod budget;
 pub(crate) mod client;
 pub(crate) mod ctcp;

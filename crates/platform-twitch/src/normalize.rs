@@ -11,10 +11,13 @@ mod badges;
 mod chat;
 mod emotes;
 mod external;
+mod gap;
 mod identity;
 mod msg_params;
 mod sender;
 mod tag_set;
+
+pub(crate) use chat::is_color;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,8 +37,8 @@ use tag_set::TagSet;
 
 /// The platform's name.
 pub(crate) const PLATFORM: &str = "twitch";
-const SOURCE: &str = "ingress.twitch";
-const CHAT_TYPE: &str = "chat.message.v1";
+pub(crate) const SOURCE: &str = "ingress.twitch";
+pub(crate) const CHAT_TYPE: &str = "chat.message.v1";
 /// The type of every event that is no chat, as `twitch.eventsub.v1` is for EventSub.
 const EXTERNAL_TYPE: &str = "twitch.irc.v1";
 /// Channels that are remembered by name; lines of further ones cost one allocation each.
@@ -113,6 +116,15 @@ impl Normalizer {
             no_conversation: PLATFORM.into(),
             own_user_id: None,
             oddities: Oddities::default(),
+        }
+    }
+
+    /// Our own account is this one from now on.
+    pub fn set_own_login(&mut self, login: Option<&str>) {
+        let login = login.map(str::to_ascii_lowercase);
+        if self.config.own_login != login {
+            self.config.own_login = login;
+            self.own_user_id = None;
         }
     }
 

@@ -4,10 +4,12 @@ mod by_helix;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chatbus_connector::{Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
+use chatbus_connector::{
+    Account, Availability, Capabilities, CredentialState, Outbound, PermanentReason, Sink, Target, Verdict,
+};
 use chatbus_event::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
@@ -26,6 +28,9 @@ use by_helix::Chats;
 
 /// Sends that wait for the connection's loop; each conversation has one, so this is many channels'.
 pub(crate) const MAX_REQUESTS: usize = 256;
+
+/// Twice as long as a platform may be away before what is to be said goes to another instance.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// The session, shared by the loop that feeds it and the sink that asks it. There is none before the
 /// connector runs.
@@ -46,11 +51,19 @@ pub(crate) struct TwitchSink {
     pub(crate) made_at: Instant,
     pub(crate) channels: Vec<Arc<str>>,
     pub(crate) added: watch::Receiver<AddedChannels>,
-    pub(crate) can_speak: bool,
+    pub(crate) account: Account,
+    pub(crate) awaits_login: bool,
     pub(crate) tickets: AtomicU64,
 }
 
 // === impl TwitchSink ===
+
+impl TwitchSink {
+    /// Whether there is an account, able to speak now or not.
+    fn can_speak(&self) -> bool {
+        self.awaits_login || self.account.changes().borrow().state != CredentialState::Missing
+    }
+}
 
 #[async_trait]
 impl Sink for TwitchSink {
@@ -60,7 +73,7 @@ impl Sink for TwitchSink {
 
     fn capabilities(&self) -> Capabilities {
         let helix = self.by_helix.as_ref();
-        let chat = self.can_speak || helix.is_some_and(ByHelix::can_chat);
+        let chat = self.can_speak() || helix.is_some_and(ByHelix::can_chat);
         Capabilities { chat, direct: helix.is_some_and(ByHelix::has_token), data: false, remembers: None }
     }
 
@@ -87,10 +100,10 @@ impl Sink for TwitchSink {
         let Some(helix) = self.by_helix.as_ref().filter(|_| self.is_served(channel)) else { return by_irc };
         match (helix.chats(now), by_irc) {
             (Chats::Now, _) => not_before(helix.allowed_from(self.room(channel), now)),
-            (_, Availability::Ready | Availability::NotBefore(_)) => by_irc,
+            (_, Availability::Ready) => not_before(self.paced_from(channel, now)),
+            (_, Availability::NotBefore(at)) => not_before(self.paced_from(channel, now).max(Some(at))),
             (Chats::NotBefore(at), _) => Availability::NotBefore(at),
-            // Nobody but Helix can tell why it is not said.
-            (Chats::Refused, Availability::Unserved) => Availability::Ready,
+            (Chats::Refused, _) if is_given_up(by_irc, now) => Availability::Ready,
             (Chats::Refused | Chats::Never, _) => by_irc,
         }
     }
@@ -121,15 +134,20 @@ impl TwitchSink {
         let helix = self.by_helix.as_ref().filter(|_| self.is_served(&channel));
         let helix = helix.filter(|helix| match helix.chats(now) {
             Chats::Now => true,
-            Chats::Refused => self.irc_availability(&channel, now) == Availability::Unserved,
+            Chats::Refused => is_given_up(self.irc_availability(&channel, now), now),
             Chats::NotBefore(_) | Chats::Never => false,
         });
-        let Some(helix) = helix else { return self.say_by_irc(channel, outbound).await };
+        let Some(helix) = helix else {
+            if self.paced_from(&channel, now).is_some() {
+                return Verdict::NotNow;
+            }
+            return self.say_by_irc(channel, outbound).await;
+        };
         let verdict = match helix.say(self.room(&channel), &outbound).await {
             Tried::Done(verdict) => return verdict,
             Tried::NothingSaid(verdict) => verdict,
         };
-        if !self.can_speak {
+        if self.irc_availability(&channel, self.clock.instant()) != Availability::Ready {
             return verdict;
         }
         if let Verdict::Reauth { code, message } | Verdict::Retry { code, message, .. } = &verdict {
@@ -149,13 +167,18 @@ impl TwitchSink {
     }
 
     async fn say_by_irc(&self, channel: Arc<str>, outbound: Outbound) -> Verdict {
-        if !self.can_speak {
+        if !self.can_speak() {
             return refused(PermanentReason::Unsupported, "read_only", "connected without an account");
         }
         let parts = text::messages(&outbound.text);
         if parts.is_empty() {
             return refused(PermanentReason::Rejected, "empty_text", "nothing of the text can be shown");
         }
+        if self.session.get().is_none() {
+            return Verdict::NotNow;
+        }
+        let chat = self.by_helix.as_ref().and_then(ByHelix::chat);
+        let counted = chat.map(|chat| (chat, Arc::clone(&channel), parts.clone()));
         let (verdict, answer) = oneshot::channel();
         let say = Say {
             ticket: Ticket(self.tickets.fetch_add(1, Ordering::Relaxed)),
@@ -172,14 +195,25 @@ impl TwitchSink {
         }
         // The loop answers everything it takes; when it ends with a request unanswered it may have
         // been written.
-        answer.await.unwrap_or_else(|_| Verdict::Unverified {
+        let verdict = answer.await.unwrap_or_else(|_| Verdict::Unverified {
             code: "stopped".to_owned(),
             message: "the connection was given up before the verdict".to_owned(),
-        })
+        });
+        if let Some((chat, channel, parts)) = counted.filter(|_| verdict != Verdict::NotNow) {
+            chat.said_elsewhere(self.room(&channel), parts);
+        }
+        verdict
+    }
+
+    /// From when on the limits allow something in a channel by whichever way; `None` is now. Where IRC alone
+    /// speaks its session counts.
+    fn paced_from(&self, channel: &Arc<str>, now: Instant) -> Option<Instant> {
+        let chat = self.by_helix.as_ref()?.chat()?;
+        chat.paced_from(self.room(channel), now)
     }
 
     fn irc_availability(&self, channel: &Arc<str>, now: Instant) -> Availability {
-        if !self.can_speak {
+        if !self.can_speak() {
             return Availability::Unserved;
         }
         match self.session.get() {
@@ -204,6 +238,16 @@ impl TwitchSink {
             session.lock().unwrap_or_else(PoisonError::into_inner).is_moderator(channel)
         });
         Room { channel, is_moderator }
+    }
+}
+
+/// Whether nobody but Helix can tell why it is not said: IRC does not serve the channel, or has been away for
+/// long enough that another instance could have said it.
+fn is_given_up(by_irc: Availability, now: Instant) -> bool {
+    match by_irc {
+        Availability::Unserved => true,
+        Availability::Disconnected { since } => now >= since + GIVEN_UP_AFTER,
+        Availability::Ready | Availability::NotBefore(_) => false,
     }
 }
 

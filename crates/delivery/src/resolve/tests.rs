@@ -252,6 +252,20 @@ fn a_channel_is_the_events_own_or_the_first_configured_one_never_another_platfor
             ("direct: neither", Facts { channel: None, user_id: None, ..pager() }, "no_channel"),
         ],
     );
+    let capabilities = Capabilities { direct: true, ..Capabilities::default() };
+    let people: [Arc<dyn Sink>; 1] = [Arc::new(Fake { platform: "pager", capabilities, default: None })];
+    assert_rows(
+        &people,
+        [
+            ("direct: the user", Facts { channel: to("8"), ..pager() }, "pager @7"),
+            (
+                "direct: whom the channel names",
+                Facts { channel: to("8"), user_id: None, ..pager() },
+                "pager @8",
+            ),
+            ("direct: whom it does not", Facts { channel: to("x"), user_id: None, ..pager() }, "no_channel"),
+        ],
+    );
 }
 
 #[test]

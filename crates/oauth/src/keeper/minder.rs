@@ -25,6 +25,8 @@ pub(super) struct Minder {
     /// What stands in the store, as far as is known: the version, and what was sealed. The version alone begins
     /// anew with an account that was removed.
     stands: Option<(u64, Bytes)>,
+    /// Why what stands there cannot be read. Then nothing is renewed: the refresh token may be another by now.
+    unread: Option<OpenError>,
     refresh: Refresh,
     /// When this process wrote the account last: what was read before that is older.
     wrote_at: Option<Instant>,
@@ -39,7 +41,7 @@ impl Minder {
         snapshots: watch::Receiver<Option<Snapshot>>,
     ) -> Self {
         let refresh = Refresh::useless(tools.times.pace);
-        Self { slot, tools, snapshots, record: None, stands: None, refresh, wrote_at: None }
+        Self { slot, tools, snapshots, record: None, stands: None, unread: None, refresh, wrote_at: None }
     }
 
     /// Minds it until the process stops.
@@ -114,13 +116,14 @@ impl Minder {
             let was_stored = self.stands.replace(stands).is_some();
             match self.tools.vault.open(&row.platform, &row.identity, &row.sealed) {
                 Ok(opened) => self.read(opened, was_stored).await,
-                Err(error) => self.cannot_read(error),
+                Err(error) => self.cannot_read(error, was_stored),
             }
         }
     }
 
     /// A login was read; one that replaces another was had just now.
     async fn read(&mut self, opened: Opened, was_stored: bool) {
+        self.unread = None;
         self.slot.set_origin(Origin::Store);
         // Of the same tokens the platform may have told us more than it told who wrote them.
         if !self.record.as_ref().is_some_and(|known| known.has_tokens_of(&opened.record)) {
@@ -131,19 +134,25 @@ impl Minder {
         }
     }
 
-    fn cannot_read(&mut self, error: OpenError) {
+    /// What stands in the store cannot be read: a token of the store that is known stays in use as long as it
+    /// lasts, as while another process seals with a newer key already.
+    fn cannot_read(&mut self, error: OpenError, was_stored: bool) {
         let (platform, identity) = (&self.slot.platform, &self.slot.identity);
         tracing::error!(event = "oauth.account.unreadable", platform, identity, reason = %error, "stored tokens do not open");
+        self.unread = Some(error);
+        self.slot.set_origin(Origin::Store);
+        if was_stored && self.record.is_some() {
+            return self.failed("reading", Input::RenewalFailed, &error.to_string());
+        }
         self.record = None;
         self.refresh = Refresh::useless(self.tools.times.pace);
-        self.slot.set_origin(Origin::Store);
         self.slot.set_reason(Some(format!("the stored tokens do not open: {error}")));
         self.publish();
     }
 
     /// Nobody has logged in: the token of the settings is used, if there is one.
     fn fall_back(&mut self) {
-        self.stands = None;
+        (self.stands, self.unread) = (None, None);
         let Some(record) = self.slot.fallback.clone() else {
             self.record = None;
             self.refresh = Refresh::useless(self.tools.times.pace);

@@ -1,11 +1,19 @@
 //! Every refusal, over a real socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chatbus_connector::{Availability, ConnectionState, PermanentReason, Verdict};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use chatbus_connector::{Availability, ConnectionState, MemoryNotes, PermanentReason, Verdict};
+use chatbus_runtime::CancellationToken;
 use chatbus_sandbox::twilio::{Account, Refusal, Scope};
 
-use crate::rig::{Rig, ann, conversation, id_of};
+use chatbus_testkit::test_runtime;
+use tokio::net::TcpListener;
+
+use crate::rig::{Nobody, OURS, Rig, ann, build, conversation, id_of, outbound};
 use crate::saying::refusal;
 
 fn class(verdict: &Verdict) -> &'static str {
@@ -134,4 +142,40 @@ async fn a_suspended_account_and_a_twilio_that_fails_are_not_the_same() {
     assert_eq!(error.code, "no_answer");
     assert_eq!(rig.status().auth.state, "ok", "nobody was refused");
     state(ConnectionState::Connected).await;
+}
+
+#[tokio::test]
+async fn a_server_in_twilios_place_that_knows_messages_only_is_used_and_an_odd_answer_of_it_leaves_it_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/behind/a/path", listener.local_addr().unwrap());
+    let said = async || (StatusCode::CREATED, r#"{"sid":"SM1"}"#);
+    let odd = async || (StatusCode::OK, "<html>");
+    let router = Router::new()
+        .route("/behind/a/path/2010-04-01/Accounts/AC1/Messages.json", post(said))
+        .route("/behind/a/path/v1/Conversations/CH1/Messages", post(odd));
+    let runtime = test_runtime(1);
+    runtime.spawn("server", async { axum::serve(listener, router).await.unwrap() });
+    let pairs = [
+        ("TWILIO_ACCOUNT_SID", "AC1"),
+        ("TWILIO_AUTH_TOKEN", "x"),
+        ("TWILIO_FROM", OURS),
+        ("TWILIO_API_URL", &*url),
+        ("TWILIO_CONVERSATIONS_URL", &format!("{url}/")),
+    ];
+    let connector = build(&pairs, &runtime, Arc::new(MemoryNotes::default()));
+    let sink = connector.sink();
+    runtime.spawn(
+        "connector",
+        Arc::clone(&connector).run(runtime.clone(), Arc::new(Nobody), CancellationToken::new()),
+    );
+    let mut changes = sink.changes();
+    let ready = async {
+        while sink.availability(&ann()) != Availability::Ready {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ready).await.expect("it is used");
+    assert_eq!(id_of(&sink.send(outbound(&runtime, ann(), "hello")).await), "SM1");
+    let verdict = sink.send(outbound(&runtime, conversation("CH1"), "hello")).await;
+    assert!(matches!(&verdict, Verdict::Unverified { code, .. } if code == "bad_answer"), "{verdict:?}");
 }

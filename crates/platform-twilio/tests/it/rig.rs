@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chatbus_connector::{
-    Accept, Accepted, Availability, BuildContext, Connector, Emit, Emitted, Inbound, Outbound,
+    Accept, Accepted, Availability, BuildContext, Connector, Emit, Emitted, Inbound, MemoryNotes, Outbound,
     PlatformFactory, Sink, Snapshot, Target, Verdict, Webhook, WebhookRequest,
 };
 use chatbus_event::{InstanceId, Shape, Topic};
@@ -42,6 +42,7 @@ pub(crate) struct Rig {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) runtime: Runtime,
+    pub(crate) notes: Arc<MemoryNotes>,
     /// `http://` and the address of the server that is called.
     pub(crate) server: String,
 }
@@ -54,7 +55,8 @@ struct Called {
     server: String,
 }
 
-struct Nobody;
+/// Reads nothing.
+pub(crate) struct Nobody;
 
 // === impl Bus ===
 
@@ -128,7 +130,8 @@ impl Rig {
         pairs.extend(
             settings.iter().map(|(name, value)| (*name, if *value == "SERVER" { &server } else { *value })),
         );
-        let connector = build(&pairs, &runtime);
+        let notes = Arc::new(MemoryNotes::default());
+        let connector = build(&pairs, &runtime, Arc::clone(&notes));
         let bus = Arc::new(Bus::default());
         let called = Called {
             webhook: connector.webhook().unwrap(),
@@ -142,7 +145,7 @@ impl Rig {
         sandbox.twilio().set_hook(Some(hook));
         let running = Arc::clone(&connector).run(runtime.clone(), Arc::new(Nobody), CancellationToken::new());
         runtime.spawn("connector", running);
-        let rig = Self { sink: connector.sink(), sandbox, connector, bus, runtime, server };
+        let rig = Self { sink: connector.sink(), sandbox, connector, bus, runtime, notes, server };
         rig.until(|availability| availability == Availability::Ready).await;
         rig
     }
@@ -177,16 +180,8 @@ impl Rig {
         within: Duration,
         fence: Fence,
     ) -> Verdict {
-        let outbound = Outbound {
-            delivery_id: "d-1".into(),
-            target,
-            text: text.to_owned(),
-            reply_to: None,
-            deadline: self.runtime.clock.instant() + within,
-            may_have_been_sent: false,
-            fence,
-            event: None,
-        };
+        let deadline = self.runtime.clock.instant() + within;
+        let outbound = Outbound { deadline, fence, ..outbound(&self.runtime, target, text) };
         self.sink.send(outbound).await
     }
 
@@ -207,7 +202,11 @@ impl Rig {
     }
 }
 
-pub(crate) fn build(pairs: &[(&str, &str)], runtime: &Runtime) -> Arc<dyn Connector> {
+pub(crate) fn build(
+    pairs: &[(&str, &str)],
+    runtime: &Runtime,
+    notes: Arc<MemoryNotes>,
+) -> Arc<dyn Connector> {
     let origin = |name: &str| Origin::Environment(name.to_owned());
     let layer = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned(), origin(k)));
     let (values, problems) = resolve(Factory.settings(), &[layer.collect()]);
@@ -215,7 +214,22 @@ pub(crate) fn build(pairs: &[(&str, &str)], runtime: &Runtime) -> Arc<dyn Connec
     let instance = InstanceId::parse("i-1").unwrap();
     let egress = Topic::egress_of(&instance);
     let cx = BuildContext::alone(instance, egress, Shape::Flat, Arc::clone(&runtime.clock));
+    let cx = BuildContext { notes, ..cx };
     Factory.build(&values, &cx).unwrap().unwrap()
+}
+
+/// Something to say within a minute.
+pub(crate) fn outbound(runtime: &Runtime, target: Target, text: &str) -> Outbound {
+    Outbound {
+        delivery_id: "d-1".into(),
+        target,
+        text: text.to_owned(),
+        reply_to: None,
+        deadline: runtime.clock.instant() + Duration::from_secs(60),
+        may_have_been_sent: false,
+        fence: Fence::always(),
+        event: None,
+    }
 }
 
 pub(crate) fn text(body: &str) -> Text {

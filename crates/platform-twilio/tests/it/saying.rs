@@ -6,7 +6,7 @@ use chatbus_connector::{Availability, ConnectionState, PermanentReason, Target, 
 use chatbus_runtime::Fence;
 use chatbus_sandbox::twilio::{Account, Failure, Refusal};
 
-use crate::rig::{ANN, OURS, Rig, ann, conversation, id_of};
+use crate::rig::{ANN, OURS, Rig, ann, conversation, id_of, outbound};
 
 fn fails(status: &str, code: u32) -> Failure {
     Failure { status: status.to_owned(), code }
@@ -162,17 +162,7 @@ async fn where_nobody_listens_nothing_went_out() {
     let (sink, connector) = (rig.sink.clone(), rig.connector.clone());
     let Rig { sandbox, runtime, .. } = rig;
     sandbox.stop().await;
-    let outbound = chatbus_connector::Outbound {
-        delivery_id: "d-1".into(),
-        target: ann(),
-        text: "hello".into(),
-        reply_to: None,
-        deadline: runtime.clock.instant() + Duration::from_secs(60),
-        may_have_been_sent: false,
-        fence: Fence::always(),
-        event: None,
-    };
-    let verdict = sink.send(outbound).await;
+    let verdict = sink.send(outbound(&runtime, ann(), "hello")).await;
     assert!(matches!(&verdict, Verdict::Retry { code, .. } if code == "unreachable"), "{verdict:?}");
     let mut changes = connector.status().changes();
     let noticed = async {

@@ -1,6 +1,6 @@
 //! The settings of Helix, EventSub and the accounts.
 
-use chatbus_connector::{Account, BuildContext, Credential, CredentialState};
+use chatbus_connector::BuildContext;
 use chatbus_runtime::settings::{Problem, Values};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -70,19 +70,6 @@ pub(super) fn read(values: &Values, cx: &BuildContext, has_token: bool, problems
         }
     }
     Api { read, send, api, eventsub_url, eventsub_transport, eventsub_secret }
-}
-
-/// The bot's account: the one whose token is kept, else the one whose token is a setting.
-pub(super) fn bot(values: &Values, cx: &BuildContext, login: Option<&str>) -> Account {
-    let kept = cx.accounts.account(crate::normalize::PLATFORM, "bot");
-    match values.text("TWITCH_BOT_ACCESS_TOKEN") {
-        Some(token) if kept.now().state == CredentialState::Missing => {
-            let token = token.trim();
-            let token = token.strip_prefix("oauth:").unwrap_or(token);
-            Account::fixed(Credential::ready(token.into(), login.map(str::to_owned), None))
-        }
-        _ => kept,
-    }
 }
 
 /// The application and where it asks. Its id alone is enough beside a token of the bot, which was had

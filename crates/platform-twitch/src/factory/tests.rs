@@ -30,7 +30,7 @@ fn read_with(
 fn a_channel_alone_is_enough_to_read_anonymously() {
     let config = read_from(&[("TWITCH_CHANNELS", "#Some_Channel, other some_channel")]).unwrap().unwrap();
     assert_eq!(config.channels, ["#some_channel".into(), "#other".into()]);
-    assert!(config.account.is_none() && config.message_limit);
+    assert!(config.bot.now().token.is_none() && config.message_limit);
     assert!(config.endpoint.is_twitch());
 }
 
@@ -51,7 +51,7 @@ fn an_account_has_a_login_and_a_token_that_is_never_shown() {
         ("TWITCH_MESSAGE_LIMIT", "off"),
     ]);
     let config = config.unwrap().unwrap();
-    assert_eq!(config.account.as_ref().map(|account| account.login.as_str()), Some("mybot"));
+    assert_eq!(config.bot.now().login.as_deref(), Some("mybot"));
     assert!(!config.is_paced());
     assert!(!format!("{config:?}").contains("hush"));
 }
@@ -61,7 +61,7 @@ fn an_application_whose_account_has_no_token_yet_reads_and_asks_for_a_login() {
     let application =
         [("TWITCH_CHANNELS", "a"), ("TWITCH_CLIENT_ID", "id"), ("TWITCH_CLIENT_SECRET", "hush")];
     let config = read_from(&application).unwrap().unwrap();
-    assert!(config.awaits_login && config.account.is_none());
+    assert!(config.awaits_login && config.bot.now().token.is_none());
     let with_name = [&application[..], &[("TWITCH_BOT_USERNAME", "bot")]].concat();
     assert!(read_from(&with_name).unwrap().unwrap().awaits_login);
     let with_token = [&with_name[..], &[("TWITCH_BOT_ACCESS_TOKEN", "t")]].concat();
@@ -111,8 +111,8 @@ const APPLICATION: [(&str, &str); 3] =
 struct Kept(Credential);
 
 impl AccountSource for Kept {
-    fn account(&self, _: &'static str, _: &'static str) -> chatbus_connector::Account {
-        chatbus_connector::Account::fixed(self.0.clone())
+    fn account(&self, _: &'static str, _: &'static str) -> Account {
+        Account::fixed(self.0.clone())
     }
 }
 
@@ -145,7 +145,7 @@ fn the_token_that_is_kept_wins_over_the_one_that_is_set() {
     let set = [("TWITCH_CHANNELS", "a"), ("TWITCH_BOT_USERNAME", "bot"), ("TWITCH_BOT_ACCESS_TOKEN", "t")];
     for pairs in [&set[..], &set[..2], &APPLICATION[..], &APPLICATION[..2]] {
         let config = read_with(pairs, |cx| cx.accounts = Arc::new(Kept(kept.clone()))).unwrap().unwrap();
-        assert_eq!(config.account.unwrap().login, "keptbot", "{pairs:?}");
+        assert_eq!(config.bot.now().login.as_deref(), Some("keptbot"), "{pairs:?}");
         assert_eq!(config.bot.now().user_id.as_deref(), Some("7"), "{pairs:?}");
         assert!(!config.awaits_login, "{pairs:?}");
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use super::client::HelixError;
+use super::answer::HelixError;
 use crate::config::ApiConfig;
 
 /// A token that ends so soon is not used any more.

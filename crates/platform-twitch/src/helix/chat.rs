@@ -12,6 +12,7 @@ use super::client::Helix;
 pub(crate) use super::pace::Room;
 use super::pace::{Due, Pace};
 use super::progress::{Progress, Tried, count_unknown, lacks, refused, unanswered};
+use super::question::Leave;
 use super::users::Users;
 use super::verdict::{self, Said};
 use crate::irc::text;
@@ -59,6 +60,20 @@ impl Chat {
     /// From when on something may be said there; `None` is now.
     pub(crate) fn allowed_from(&self, room: Room<'_>, now: Instant) -> Option<Instant> {
         self.pace().allowed_from(room, now).max(self.helix.quiet_until())
+    }
+
+    /// The same as far as it holds by whichever way it is said.
+    pub(crate) fn paced_from(&self, room: Room<'_>, now: Instant) -> Option<Instant> {
+        self.pace().allowed_from(room, now)
+    }
+
+    /// These were said by another way: Twitch counts them together.
+    pub(crate) fn said_elsewhere(&self, room: Room<'_>, parts: Vec<String>) {
+        let now = self.clock.instant();
+        let mut pace = self.pace();
+        for part in parts {
+            pace.say(room, part.into(), now);
+        }
     }
 
     /// Says all of it.
@@ -138,8 +153,8 @@ impl Chat {
             fields.insert("reply_parent_message_id".to_owned(), (**reply_to).into());
         }
         self.pace().say(room, text, now);
-        let fence = Some(&outbound.fence);
-        match self.helix.call_under(Method::POST, "/chat/messages", &[], Some(body), fence).await {
+        let leave = Some(Leave { fence: &outbound.fence, deadline: outbound.deadline });
+        match self.helix.call_under(Method::POST, "/chat/messages", &[], Some(body), leave).await {
             Ok(answer) => self.heard(verdict::chat(&answer), room, outbound, progress).await,
             Err(error) => {
                 if error.is_unsent() {

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use chatbus_connector::{Account, Credential};
 use chatbus_event::Clock;
-use chatbus_http::hyper::{Method, Request, header};
-use chatbus_http::{Answer, HttpClient, HttpError, Sent};
-use chatbus_runtime::Fence;
-use secrecy::{ExposeSecret as _, SecretString};
+use chatbus_http::HttpClient;
+use chatbus_http::hyper::Method;
+use secrecy::SecretString;
 use serde_json::Value;
-use url::Url;
 
+use super::answer::{HelixAnswer, HelixError, read};
 use super::application::Application;
 use super::limit::{Limit, Said};
+use super::question::{Leave, Question, at};
 use crate::config::ApiConfig;
 use crate::oauth::identity;
 
@@ -26,8 +26,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a refused token may take to be renewed while who asked waits.
 const RENEWED_WITHIN: Duration = Duration::from_secs(10);
-/// As long as making a connection may take: what is asked goes out no later than that.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Asks Helix. Cheap to clone; clones share connections, limits and the application's token.
 #[derive(Debug, Clone)]
@@ -45,50 +43,6 @@ struct Inner {
     who: Mutex<Option<Who>>,
 }
 
-/// What came back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HelixAnswer {
-    /// The HTTP status; never 401.
-    pub status: u16,
-    /// The body; `Null` when it is empty or no JSON.
-    pub body: Value,
-    /// In how long Twitch will hear more, where it says so; at most two minutes.
-    pub wait: Option<Duration>,
-}
-
-/// Why nothing came back that says whether it was done. No secret is in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HelixError {
-    /// There is no token: a person has to log in first.
-    #[error("there is no token: log in first")]
-    NoToken,
-    /// Twitch refuses the token, and there was no other in time.
-    #[error("the token is refused: {0}")]
-    Refused(String),
-    /// The token does not allow it.
-    #[error("the token lacks a scope: {0}")]
-    MissingScope(String),
-    /// Twitch wants nothing asked before then.
-    #[error("asked too often")]
-    Limited(Instant),
-    /// Twitch refuses what no other token of the account would change.
-    #[error("refused: {0}")]
-    Denied(String),
-    /// The lease under which this was to be asked is over, or ends before a connection would be made.
-    #[error("the lease is over")]
-    Lapsed,
-    /// What was to be asked cannot be.
-    #[error("it cannot be asked: {0}")]
-    Unusable(String),
-    /// No connection.
-    #[error("out of reach: {0}")]
-    Unreachable(String),
-    /// The connection ended, or there was no answer in time: it may have been done. Nothing was done in
-    /// every other case.
-    #[error("no answer: {0}")]
-    Lost(String),
-}
-
 /// Whose token it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
@@ -100,16 +54,6 @@ pub struct Who {
     pub login: String,
     /// What the token may be used for; empty when that is not known.
     pub scopes: Vec<String>,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
-    method: &'a Method,
-    url: &'a Url,
-    body: Option<&'a Value>,
-    scheme: &'static str,
-    fence: Option<&'a Fence>,
 }
 
 // === impl Helix ===
@@ -159,17 +103,17 @@ impl Helix {
         self.call_under(method, path, query, body, None).await
     }
 
-    /// The same, and only while this fence is held.
+    /// The same, and only while there is leave for it.
     pub(super) async fn call_under(
         &self,
         method: Method,
         path: &'static str,
         query: &[(&str, &str)],
         body: Option<Value>,
-        fence: Option<&Fence>,
+        leave: Option<Leave<'_>>,
     ) -> Result<HelixAnswer, HelixError> {
         let url = at(&self.0.config.api_url, path, query)?;
-        let question = Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", fence };
+        let question = Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", leave };
         Ok(self.ask_as_account(question).await?.0)
     }
 
@@ -187,7 +131,7 @@ impl Helix {
     ) -> Result<HelixAnswer, HelixError> {
         let url = at(&self.0.config.api_url, path, query)?;
         let question =
-            Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", fence: None };
+            Question { method: &method, url: &url, body: body.as_ref(), scheme: "Bearer", leave: None };
         let limit = &self.0.application_limit;
         let mut refused: Option<SecretString> = None;
         loop {
@@ -213,15 +157,16 @@ impl Helix {
         if let Some(known) = known.filter(|known| known.generation == generation) {
             return Ok(known);
         }
-        let who =
-            if self.0.config.is_of_one_twitch() { self.validate().await? } else { self.own_user().await? };
+        let is_whole = self.0.config.is_of_one_twitch();
+        let who = if is_whole { self.validate().await } else { self.own_user().await };
+        let who = who.map_err(HelixError::harmless)?;
         *self.0.who.lock().unwrap_or_else(PoisonError::into_inner) = Some(who.clone());
         Ok(who)
     }
 
     async fn validate(&self) -> Result<Who, HelixError> {
         let url = at(&self.0.config.auth_url, "/validate", &[])?;
-        let question = Question { method: &Method::GET, url: &url, body: None, scheme: "OAuth", fence: None };
+        let question = Question { method: &Method::GET, url: &url, body: None, scheme: "OAuth", leave: None };
         let (answer, generation) = self.ask_as_account(question).await?;
         let said = identity(&answer.body).ok_or_else(|| unknown(&answer))?;
         Ok(Who { generation, user_id: said.user_id, login: said.login, scopes: said.scopes })
@@ -231,7 +176,7 @@ impl Helix {
     async fn own_user(&self) -> Result<Who, HelixError> {
         let url = at(&self.0.config.api_url, "/users", &[])?;
         let question =
-            Question { method: &Method::GET, url: &url, body: None, scheme: "Bearer", fence: None };
+            Question { method: &Method::GET, url: &url, body: None, scheme: "Bearer", leave: None };
         let (answer, generation) = self.ask_as_account(question).await?;
         let text = |name: &str| answer.data().first()?.get(name)?.as_str().map(str::to_owned);
         let (user_id, login) = text("id").zip(text("login")).ok_or_else(|| unknown(&answer))?;
@@ -272,14 +217,10 @@ impl Helix {
             return Err(HelixError::Limited(until));
         }
         let request = question.request(&config.client_id, token)?;
-        if question.fence.is_some_and(|fence| !fence.is_held(clock.instant() + CONNECTED_WITHIN)) {
+        if question.leave.is_some_and(|leave| !leave.holds(clock.instant())) {
             return Err(HelixError::Lapsed);
         }
-        let answer = self.http()?.ask(request).await.map_err(|error| match error {
-            HttpError::Unreachable(why) => HelixError::Unreachable(why),
-            error if error.is_unsent() => HelixError::Unreachable(error.to_string()),
-            error => HelixError::Lost(error.to_string()),
-        })?;
+        let answer = self.http()?.ask(request).await?;
         let said = Said::of(&answer, clock.now());
         limit.lock().unwrap_or_else(PoisonError::into_inner).heard(
             said,
@@ -288,97 +229,6 @@ impl Helix {
         );
         read(&answer, said)
     }
-}
-
-// === impl HelixAnswer ===
-
-impl HelixAnswer {
-    /// Whether it was done.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// What Twitch says of it, for people; empty when it says nothing.
-    pub fn message(&self) -> &str {
-        self.body.get("message").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The rows of the answer.
-    pub fn data(&self) -> &[Value] {
-        self.body.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-    }
-}
-
-// === impl HelixError ===
-
-impl HelixError {
-    /// A stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoToken => "no_token",
-            Self::Refused(_) => "token_refused",
-            Self::MissingScope(_) => "missing_scope",
-            Self::Limited(_) => "rate_limited",
-            Self::Denied(_) => "denied",
-            Self::Lapsed => "lease_lost",
-            Self::Unusable(_) => "unusable",
-            Self::Unreachable(_) => "unreachable",
-            Self::Lost(_) => "connection_lost",
-        }
-    }
-
-    /// Whether nothing can have been done.
-    pub fn is_unsent(&self) -> bool {
-        !matches!(self, Self::Lost(_))
-    }
-}
-
-// === impl Question ===
-
-impl Question<'_> {
-    fn request(&self, client_id: &str, token: &SecretString) -> Result<Request<Sent>, HelixError> {
-        let body = self.body.map(Value::to_string);
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(self.url.as_str())
-            .header(header::AUTHORIZATION, format!("{} {}", self.scheme, token.expose_secret()))
-            .header("client-id", client_id);
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        // The error names neither the token nor the text.
-        let unusable = |error: chatbus_http::hyper::http::Error| HelixError::Unusable(error.to_string());
-        request.body(Sent::from(body.unwrap_or_default())).map_err(unusable)
-    }
-}
-
-/// An answer, or what a 401 says. It need not be about the token: Twitch answers so, too, when a scope is
-/// missing, and when the account asks in another's name or has no verified phone number
-/// (dev.twitch.tv/docs/api/reference/#send-whisper).
-fn read(answer: &Answer, said: Said) -> Result<HelixAnswer, HelixError> {
-    let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let answer = HelixAnswer { status: answer.status.as_u16(), body, wait: said.wait };
-    if answer.status != 401 {
-        return Ok(answer);
-    }
-    let message = answer.message().to_owned();
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("scope") {
-        Err(HelixError::MissingScope(message))
-    } else if lower.contains("must match") || lower.contains("phone number") {
-        Err(HelixError::Denied(message))
-    } else {
-        Err(HelixError::Refused(message))
-    }
-}
-
-fn at(base: &Url, path: &'static str, query: &[(&str, &str)]) -> Result<Url, HelixError> {
-    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text).map_err(|error| HelixError::Unusable(error.to_string()))?;
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    Ok(url)
 }
 
 fn quiet_until(limit: &Mutex<Limit>, now: Instant) -> Option<Instant> {

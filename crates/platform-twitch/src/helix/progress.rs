@@ -6,7 +6,7 @@ use chatbus_connector::{PermanentReason, Status, Verdict};
 use chatbus_event::Clock;
 use tracing::warn;
 
-use super::client::HelixError;
+use super::answer::HelixError;
 use crate::normalize::PLATFORM;
 
 /// How long the rest of a text waits when Helix cannot be asked, of which a part is said already.

@@ -9,7 +9,8 @@ use chatbus_http::hyper::Method;
 use lru::LruCache;
 use serde_json::Value;
 
-use super::client::{Helix, HelixAnswer, HelixError};
+use super::answer::{HelixAnswer, HelixError};
+use super::client::Helix;
 use crate::irc::limits::RATE_LIMIT_RETRY;
 
 /// So many are remembered: both directions of twice as many channels as one instance is in. The one that was
@@ -107,9 +108,10 @@ impl Users {
         let query: Vec<(&str, &str)> = keys.iter().map(|key| key.query()).collect();
         let helix = &self.0.helix;
         let answer = match helix.call(Method::GET, "/users", &query, None).await {
-            Err(HelixError::NoToken) => helix.call_as_app(Method::GET, "/users", &query, None).await?,
-            answer => answer?,
+            Err(HelixError::NoToken) => helix.call_as_app(Method::GET, "/users", &query, None).await,
+            answer => answer,
         };
+        let answer = answer.map_err(HelixError::harmless)?;
         let now = self.0.clock.instant();
         let users = users(&answer, now)?;
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::client::HelixAnswer;
+use super::answer::HelixAnswer;
 use crate::irc::limits::RATE_LIMIT_RETRY;
 use crate::irc::verdict::{Refusal, refusal};
 

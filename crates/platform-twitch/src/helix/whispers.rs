@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::client::Helix;
 use super::progress::{Progress, Tried, count_unknown, lacks, refused, unanswered};
+use super::question::Leave;
 use super::verdict::{self, Said};
 use crate::irc::budget::Budget;
 use crate::irc::text;
@@ -117,8 +118,8 @@ impl Whispers {
         }
         let (query, body) = ([("from_user_id", from), ("to_user_id", to)], json!({ "message": part }));
         self.pace().record(now);
-        let fence = Some(&outbound.fence);
-        match self.helix.call_under(Method::POST, "/whispers", &query, Some(body), fence).await {
+        let leave = Some(Leave { fence: &outbound.fence, deadline: outbound.deadline });
+        match self.helix.call_under(Method::POST, "/whispers", &query, Some(body), leave).await {
             Ok(answer) => self.heard(verdict::whisper(&answer), answer.status, progress).await,
             Err(error) => progress.unanswered(&error, SCOPE, clock).await,
         }

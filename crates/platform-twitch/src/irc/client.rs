@@ -1,7 +1,10 @@
 //! The loop around the session: it moves bytes, time and events, and decides nothing.
 //!
-//! Inputs, in one `select!`: the stop and drain signals, the connection being made, the connection
-//! itself (lines, finished writes, its end), requests of the sink, room at the publisher, time.
+//! Inputs, in one `select!`: the stop and drain signals, the account, the connection being made, the
+//! connection itself (lines, finished writes, its end), the one before it while it still reads, requests of
+//! the sink, room at the publisher, time.
+
+mod reading;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,19 +13,19 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chatbus_connector::{Share, Status, Verdict};
+use chatbus_connector::{Account, Credential, Share, Status, Verdict};
 use chatbus_runtime::{CancellationToken, Runtime};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::debug;
 
-use super::grammar::Message;
+use super::auth::Auth;
 use super::lines::LineBuffer;
 use super::link::{Link, LinkEvent, Report};
 use super::news;
 use super::outgoing::Ticket;
 use super::outlet::Outlet;
-use super::session::{Input, News, Output, Say, Session};
+use super::session::{Gap, Input, News, Output, Say, Session};
 use super::transport::{self, Endpoint, Reader, Writer};
 use crate::added::AddedChannels;
 use crate::normalize::Normalizer;
@@ -44,7 +47,10 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<(Reader, Writer)>> + Se
 pub(crate) struct Client {
     pub(crate) endpoint: Endpoint,
     pub(crate) tls: Arc<ClientConfig>,
-    pub(crate) login: Option<String>,
+    pub(crate) account: Account,
+    /// Tells what becomes of the account's token.
+    pub(crate) credentials: watch::Receiver<Credential>,
+    pub(crate) auth: Auth,
     pub(crate) session: Arc<Mutex<Session>>,
     pub(crate) normalizer: Normalizer,
     pub(crate) status: Status,
@@ -65,6 +71,9 @@ struct State {
     connecting: Option<Connecting>,
     link: Option<Link>,
     lines: LineBuffer,
+    former: Option<FormerLink>,
+    /// Lines that were cut by connections that have ended.
+    cut_before: u64,
     waiting: HashMap<Ticket, oneshot::Sender<Verdict>, foldhash::quality::RandomState>,
     /// Taken and not dealt with yet; empty between two turns.
     requests: Vec<Request>,
@@ -79,13 +88,17 @@ struct State {
     tally: Tally,
 }
 
+/// The connection before the newest one, while it still reads.
+struct FormerLink {
+    link: Link,
+    lines: LineBuffer,
+}
+
 /// Counted over one turn, written to the status at its end.
 #[derive(Debug, Default)]
 struct Tally {
     events: u64,
     sent: u64,
-    /// Lines cut since the start.
-    cut: u64,
 }
 
 /// A timer that goes off at a deadline, or before it. Setting one costs much more than a deadline that
@@ -108,8 +121,10 @@ enum Wake {
     Drained,
     Stop,
     Channels,
+    Credential,
     Made(io::Result<(Reader, Writer)>),
     Link(LinkEvent),
+    Former(LinkEvent),
     Requests,
     Room,
     Time,
@@ -138,6 +153,7 @@ impl Client {
                 Wake::Drained => break,
                 Wake::Stop => state.stopping = true,
                 Wake::Channels => self.channels_changed(&mut state),
+                Wake::Credential => self.credential_changed(&mut state),
                 Wake::Made(Ok((reader, writer))) => {
                     state.link = Some(Link::new(reader, writer, Arc::clone(&self.runtime.clock)));
                     state.lines.clear();
@@ -145,6 +161,7 @@ impl Client {
                 }
                 Wake::Made(Err(error)) => self.feed(&mut state, Input::Closed(&error.to_string())),
                 Wake::Link(event) => self.linked(&mut state, event),
+                Wake::Former(event) => self.former_linked(&mut state, &event),
                 Wake::Requests => {
                     self.requested(&mut state);
                     // What else is about to be said goes into the same write: a system call costs as
@@ -165,6 +182,7 @@ impl Client {
         if let Some(link) = state.link.take() {
             link.close().await;
         }
+        state.former = None;
         self.feed(&mut state, Input::Stopped);
         // Whoever waits should see that there is no connection any more.
         state.is_changed = true;
@@ -186,67 +204,21 @@ impl Client {
         now: Instant,
     ) -> Wake {
         let may_read = self.outlet.may_read(now);
-        let State { connecting, link, lines, stopping, requests: taken, reports, alarm, .. } = state;
+        let State { connecting, link, lines, former, stopping, requests: taken, reports, alarm, .. } = state;
         tokio::select! {
             biased;
             () = signals.drained.as_mut() => Wake::Drained,
             () = signals.stop.as_mut(), if !*stopping => Wake::Stop,
             Ok(()) = self.added.changed(), if !*stopping => Wake::Channels,
+            // An account that nobody keeps stays as it is.
+            Ok(()) = self.credentials.changed(), if !*stopping => Wake::Credential,
             made = made(connecting) => Wake::Made(made),
             1.. = requests.recv_many(taken, REQUEST_BATCH) => Wake::Requests,
             event = event(link, lines, reports, may_read) => Wake::Link(event),
+            event = former_event(former, may_read) => Wake::Former(event),
             () = self.outlet.room() => Wake::Room,
             () = until(alarm, due, now) => Wake::Time,
         }
-    }
-
-    /// Parses all whole lines. The session sees each before the next, since a line may end it all;
-    /// what was read beyond that line is still published, and so is what was read by a connection that a
-    /// report of what it wrote has just made us give up.
-    fn read(&mut self, state: &mut State) {
-        let received_at = self.runtime.clock.now();
-        let now = self.runtime.clock.instant();
-        let mut lines = std::mem::take(&mut state.lines);
-        let mut outputs = std::mem::take(&mut state.outputs);
-        let mut is_open = state.link.is_some();
-        while let Some(line) = lines.next_line() {
-            let text = line.text();
-            let message = match Message::parse(&text) {
-                Ok(message) => message,
-                Err(why) => {
-                    self.lock().on(Input::Noise, now, &mut outputs);
-                    if !state.stopping {
-                        self.outlet.push(self.normalizer.malformed(line, why, received_at));
-                        state.tally.events += 1;
-                    }
-                    continue;
-                }
-            };
-            if is_open {
-                self.lock().on(Input::Line(&message), now, &mut outputs);
-            } else {
-                outputs.push(Output::Publish);
-            }
-            for output in outputs.drain(..) {
-                match output {
-                    Output::Publish if !state.stopping => {
-                        self.outlet.push(self.normalizer.line(&message, line, received_at));
-                        state.tally.events += 1;
-                    }
-                    Output::PublishOwn(own) => {
-                        self.outlet.push(self.normalizer.own(&message, &own, received_at));
-                        state.tally.sent += 1;
-                    }
-                    other => {
-                        is_open &= other != Output::Close;
-                        self.act(state, other);
-                    }
-                }
-            }
-        }
-        state.outputs = outputs;
-        state.tally.cut = lines.cut();
-        state.lines = lines;
     }
 
     /// Other channels are wanted than before.
@@ -256,6 +228,32 @@ impl Client {
         news::wanted(&self.status, &self.base, &added, self.runtime.clock.now());
         // A channel that nobody served may be one of ours now.
         state.is_changed = true;
+    }
+
+    /// More is known of the account, or something else.
+    fn credential_changed(&mut self, state: &mut State) {
+        let credential = self.credentials.borrow_and_update().clone();
+        self.normalizer.set_own_login(credential.login.as_deref());
+        self.feed(state, Input::Credential(credential));
+        self.show_auth();
+    }
+
+    fn show_auth(&self) {
+        let shown = self.auth.shown(&self.credentials.borrow());
+        news::auth(&self.status, shown);
+    }
+
+    /// What was said in a stretch of time was not read: that is an event.
+    fn gap(&mut self, state: &mut State, gap: &Gap) {
+        news::gap(gap);
+        if state.stopping {
+            return;
+        }
+        let (now, moment) = (self.runtime.clock.now(), self.runtime.clock.instant());
+        let wall = |at: Instant| now.minus(moment.saturating_duration_since(at));
+        let event = self.normalizer.gap(wall(gap.from), wall(gap.to), gap.reason, &gap.channels, now);
+        self.outlet.push(event);
+        state.tally.events += 1;
     }
 
     /// Takes in what was asked for, in its order.
@@ -278,6 +276,17 @@ impl Client {
             LinkEvent::Read => self.read(state),
             LinkEvent::Reported => {}
             LinkEvent::Ended(why) => self.ended(state, &why),
+        }
+    }
+
+    fn former_linked(&mut self, state: &mut State, event: &LinkEvent) {
+        match event {
+            LinkEvent::Read => self.read_former(state),
+            LinkEvent::Reported => {}
+            LinkEvent::Ended(_) => {
+                state.end_former();
+                self.feed(state, Input::FormerClosed);
+            }
         }
     }
 
@@ -317,6 +326,21 @@ impl Client {
                 state.link = None;
                 state.connecting = None;
             }
+            Output::StepDown => {
+                let lines = std::mem::take(&mut state.lines);
+                state.former = state.link.take().map(|link| FormerLink { link, lines });
+            }
+            Output::WriteFormer(frame) => {
+                // What it does not take, it would not take in time.
+                let _ = state.former.as_ref().map(|former| former.link.write(frame));
+            }
+            Output::CloseFormer => state.end_former(),
+            Output::TokenRefused(generation) => {
+                self.account.refused(generation);
+                self.auth.refused(generation);
+                self.show_auth();
+            }
+            Output::Gap(gap) => self.gap(state, &gap),
             Output::Connect => {
                 let (endpoint, tls) = (self.endpoint.clone(), Arc::clone(&self.tls));
                 state.connecting = Some(Box::pin(async move { transport::connect(&endpoint, tls).await }));
@@ -349,8 +373,12 @@ impl Client {
                     news,
                     News::State(_) | News::Joined(_) | News::Allowance | News::LoggedIn { .. }
                 );
-                let now = self.runtime.clock.now();
-                news::report(&self.status, news, self.login.as_deref(), now);
+                if let News::LoggedIn { user_id } = &news {
+                    let nick = self.lock().nick().to_owned();
+                    self.auth.logged_in(&nick, user_id.clone());
+                    self.show_auth();
+                }
+                news::report(&self.status, news, self.runtime.clock.now());
             }
             // These need the line they belong to, which only reading has.
             Output::Publish | Output::PublishOwn(_) => {}
@@ -368,10 +396,12 @@ impl Client {
     fn settle(&mut self, state: &mut State) {
         self.announce(state);
         self.outlet.flush(self.runtime.clock.instant());
-        let Tally { events, sent, cut } = std::mem::take(&mut state.tally);
+        let Tally { events, sent } = std::mem::take(&mut state.tally);
         if events == 0 && sent == 0 {
             return;
         }
+        let former_cut = state.former.as_ref().map_or(0, |former| former.lines.cut());
+        let cut = state.lines.cut() + former_cut + state.cut_before;
         let (oddities, dropped) = (self.normalizer.oddities(), self.outlet.dropped());
         let now = self.runtime.clock.now();
         self.status.count(|snapshot| {
@@ -403,6 +433,16 @@ impl Client {
     }
 }
 
+// === impl State ===
+
+impl State {
+    fn end_former(&mut self) {
+        if let Some(former) = self.former.take() {
+            self.cut_before += former.lines.cut();
+        }
+    }
+}
+
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -422,6 +462,14 @@ async fn event(
 ) -> LinkEvent {
     match link {
         Some(link) => link.next(lines, reports, may_read).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn former_event(former: &mut Option<FormerLink>, may_read: bool) -> LinkEvent {
+    match former {
+        // What it writes has no tickets.
+        Some(former) => former.link.next(&mut former.lines, &mut Vec::new(), may_read).await,
         None => std::future::pending().await,
     }
 }

@@ -10,6 +10,12 @@ pub const MAX_TEXT_CHARS: usize = 500;
 /// far above anything real.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
+/// The scope without which Twitch tells an account nothing.
+pub const SCOPE_READ: &str = "chat:read";
+
+/// The scope without which Twitch takes no message from an account.
+pub const SCOPE_SPEAK: &str = "chat:edit";
+
 /// Joins an account may make within [`JOIN_WINDOW`] (Twitch: 20 in 10 seconds).
 pub const JOINS_PER_WINDOW: usize = 20;
 

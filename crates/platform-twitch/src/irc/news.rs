@@ -7,13 +7,13 @@ use chatbus_event::Timestamp;
 use tracing::{info, warn};
 
 use super::limits::MAX_CHANNELS;
-use super::session::News;
+use super::session::{Gap, News};
 use crate::added::AddedChannels;
 
 const PLATFORM: &str = "twitch";
 
-/// Writes one piece of news down. `login` is the account's.
-pub(crate) fn report(status: &Status, news: News, login: Option<&str>, now: Timestamp) {
+/// Writes one piece of news down.
+pub(crate) fn report(status: &Status, news: News, now: Timestamp) {
     match news {
         News::State(state) => {
             let before = status.snapshot().state;
@@ -26,11 +26,6 @@ pub(crate) fn report(status: &Status, news: News, login: Option<&str>, now: Time
             snapshot.counters.reconnects += 1;
             snapshot.last_reconnect_at = Some(now);
         }),
-        News::LoggedIn { user_id } => status.update(|snapshot| {
-            let user_id = user_id.or(snapshot.auth.user_id.take());
-            snapshot.auth = AuthState { user_id, ..AuthState::ok(login.unwrap_or_default()) };
-        }),
-        News::LoginRefused => status.update(|snapshot| snapshot.auth.state = "needs_reauth"),
         News::Joined(channel) => {
             info!(event = "twitch.irc.joined", platform = PLATFORM, channel = &*channel, "joined");
             status.update(|snapshot| {
@@ -80,8 +75,40 @@ pub(crate) fn report(status: &Status, news: News, login: Option<&str>, now: Time
                 *snapshot.counters.other.entry("unknownRefusals".to_owned()).or_default() += 1;
             });
         }
-        News::Allowance | News::TooFast(_) => {}
+        // Whoever knows the account shows it.
+        News::LoggedIn { .. } | News::Allowance | News::TooFast(_) => {}
     }
+}
+
+/// Writes down how the account is, if that has changed.
+pub(crate) fn auth(status: &Status, auth: AuthState) {
+    let before = status.snapshot().auth;
+    if before == auth {
+        return;
+    }
+    if before.state != auth.state {
+        info!(
+            event = "twitch.auth.state",
+            platform = PLATFORM,
+            from = before.state,
+            to = auth.state,
+            "account"
+        );
+    }
+    status.update(|snapshot| snapshot.auth = auth);
+}
+
+/// Tells of a gap.
+pub(crate) fn gap(gap: &Gap) {
+    let seconds = gap.to.saturating_duration_since(gap.from).as_secs();
+    warn!(
+        event = "twitch.irc.gap",
+        platform = PLATFORM,
+        reason = gap.reason,
+        channels = gap.channels.len(),
+        seconds,
+        "what was said meanwhile was not read"
+    );
 }
 
 /// Writes down which channels are wanted. What was refused and is no longer wanted is no trouble any more.

@@ -12,8 +12,12 @@
 mod answers;
 mod channels;
 mod connection;
+mod former;
+mod gap;
+mod identity;
 mod join;
 mod lane;
+mod leaving;
 mod lines;
 mod roles;
 mod sending;
@@ -24,26 +28,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_connector::{Availability, ConnectionState, Share, Verdict};
+use chatbus_connector::{Availability, ConnectionState, Credential, Share, Verdict};
 use chatbus_event::Entropy;
 use chatbus_runtime::{Backoff, Fence};
-use secrecy::SecretString;
 
 use super::budget::Budget;
 use super::grammar::Message;
 use super::limits::{
-    JOIN_WINDOW, JOINS_PER_WINDOW, JOINS_PER_WINDOW_VERIFIED, LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX,
-    PART_WINDOW, PARTS_PER_WINDOW, SEND_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR,
+    JOIN_WINDOW, JOINS_PER_WINDOW, JOINS_PER_WINDOW_VERIFIED, PART_WINDOW, PARTS_PER_WINDOW, SEND_WINDOW,
+    SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR,
 };
 use super::outgoing::{Frame, Ticket};
 use channels::{Channels, Place};
 use connection::Phase;
+use former::Former;
+use gap::{CONNECTION_LOST, OpenGap};
+use identity::{Identity, Voice};
+
+pub use gap::Gap;
 
 /// What a session is made from.
 #[derive(Debug)]
 pub struct SessionConfig {
-    /// The account; without one the session only reads.
-    pub account: Option<Account>,
+    /// What is known of the account; without a token the session only reads.
+    pub credential: Credential,
+    /// Whether somebody keeps the account's tokens: then a token that was refused is not tried again, since
+    /// another one comes or a person is asked.
+    pub is_kept: bool,
+    /// Whether there is an account that nobody has logged in with yet.
+    pub awaits_login: bool,
     /// Channels to be in always, as [`channel_name`](crate::channel_name) gives them.
     pub channels: Vec<Arc<str>>,
     /// Whether messages are paced. Joins always are.
@@ -56,15 +69,6 @@ pub struct SessionConfig {
     pub reconnect_initial: Duration,
     /// The longest one.
     pub reconnect_max: Duration,
-}
-
-/// An account to log in with.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// The login, lower case.
-    pub login: String,
-    /// The user access token, with or without `oauth:`.
-    pub token: SecretString,
 }
 
 /// Something that happened.
@@ -80,6 +84,12 @@ pub enum Input<'a> {
     Line(&'a Message<'a>),
     /// Bytes were read that are no message.
     Noise,
+    /// The former connection, see [`Output::StepDown`], read a line.
+    FormerLine(&'a Message<'a>),
+    /// The former connection ended.
+    FormerClosed,
+    /// This is known of the account from now on.
+    Credential(Credential),
     /// These channels are to be joined beside the configured ones, and no others. As many as it is given:
     /// whoever makes the list bounds it.
     Added(&'a [Added]),
@@ -133,6 +143,16 @@ pub enum Output {
     Write(Frame),
     /// End the transport, or the making of it. Not answered.
     Close,
+    /// The transport stays, as the former one, beside the one that is made next. There is one at most.
+    StepDown,
+    /// Write this to the former transport.
+    WriteFormer(Frame),
+    /// End the former transport. Not answered.
+    CloseFormer,
+    /// The platform refused the token of this generation.
+    TokenRefused(u64),
+    /// What was said in a stretch of time was not read.
+    Gap(Gap),
     /// The line that was just fed in is an event.
     Publish,
     /// The line that was just fed in is the USERSTATE for this message of ours, which is an event.
@@ -172,8 +192,6 @@ pub enum News {
         /// The account's id, once it is known.
         user_id: Option<String>,
     },
-    /// The account cannot log in.
-    LoginRefused,
     /// We are in a channel, and are to be.
     Joined(Arc<str>),
     /// We are no longer in a channel, or no longer to be.
@@ -206,14 +224,15 @@ pub enum News {
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
-    nick: String,
+    identity: Identity,
     entropy: Arc<dyn Entropy>,
     phase: Phase,
-    /// Since when there is no connection that is logged in.
-    down_since: Instant,
+    former: Option<Former>,
+    gap: Option<OpenGap>,
+    /// Since when nothing can be said, while nothing can be.
+    silent_since: Instant,
     connected_before: bool,
     backoff: Backoff,
-    login_backoff: Backoff,
     joins: Budget,
     parts: Budget,
     sends: Budget,
@@ -227,20 +246,18 @@ pub struct Session {
 impl Session {
     /// A session that will connect at its first tick.
     pub fn new(config: SessionConfig, entropy: Arc<dyn Entropy>, now: Instant) -> Self {
-        let nick = match &config.account {
-            Some(account) => account.login.to_ascii_lowercase(),
-            // The name by which Twitch knows readers without an account.
-            None => format!("justinfan{}", 10_000 + entropy.next_u64() % 80_000),
-        };
+        let identity =
+            Identity::new(config.credential.clone(), config.is_kept, config.awaits_login, &*entropy);
         let joins = if config.is_verified { JOINS_PER_WINDOW_VERIFIED } else { JOINS_PER_WINDOW };
         Self {
-            nick,
+            identity,
             entropy,
             phase: Phase::Waiting { until: now },
-            down_since: now,
+            former: None,
+            gap: None,
+            silent_since: now,
             connected_before: false,
             backoff: Backoff::new(config.reconnect_initial, config.reconnect_max),
-            login_backoff: Backoff::new(LOGIN_RETRY_INITIAL, LOGIN_RETRY_MAX),
             joins: Budget::new(joins, JOIN_WINDOW),
             parts: Budget::new(PARTS_PER_WINDOW, PART_WINDOW),
             sends: Budget::new(SENDS_PER_WINDOW, SEND_WINDOW),
@@ -253,9 +270,14 @@ impl Session {
 
     /// Takes in what happened, and appends what there is to do.
     pub fn on(&mut self, input: Input<'_>, now: Instant, out: &mut Vec<Output>) {
+        let begin = out.len();
+        let is_list = matches!(input, Input::Added(_));
         match input {
             Input::Connected => self.connected(now, out),
-            Input::Closed(why) => self.closed("connection_lost", why, now, out),
+            Input::Closed(why) => self.closed(CONNECTION_LOST, why, now, out),
+            Input::FormerLine(message) => self.former_line(message, now, out),
+            Input::FormerClosed => self.former_lost(CONNECTION_LOST, now, out),
+            Input::Credential(credential) => self.told(credential, now, out),
             Input::Stopped => self.stopped(now, out),
             Input::Line(message) => self.line(message, now, out),
             Input::Noise => self.heard(now),
@@ -264,6 +286,12 @@ impl Session {
             Input::Written(ticket) => self.written(ticket, now),
             Input::Withheld(ticket) => self.withheld(ticket, now, out),
             Input::Tick => self.tick(now, out),
+        }
+        if self.former.is_some() || self.gap.is_some() {
+            self.hand_on(begin, is_list, now, out);
+        }
+        if self.is_leaving() {
+            self.leave_when_idle(now, out);
         }
         self.tend_unwanted(now, out);
     }
@@ -274,20 +302,22 @@ impl Session {
         let may_ask = self.is_online() && !self.is_leaving();
         let joins = self.joins.free_at().filter(|_| may_ask && self.channels.any_to_join());
         let parts = self.parts.free_at().filter(|_| may_ask && self.channels.to_part().is_some());
-        [self.channels.deadline(), self.phase.deadline(), joins, parts].into_iter().flatten().min()
+        let former = self.former.as_ref().map(Former::deadline);
+        let others = [self.phase.deadline(), former, self.identity.deadline(), joins, parts];
+        others.into_iter().chain([self.channels.deadline()]).flatten().min()
     }
 
     /// Whether something could be said in this channel now.
     pub fn availability(&self, channel: &str, now: Instant) -> Availability {
-        let place = self.channels.find(channel).filter(|_| self.config.account.is_some());
+        let place = self.channels.find(channel).filter(|_| self.identity.voice() != Voice::ReadOnly);
         let Some(state) = place.and_then(|place| self.channels.get(place)) else {
             return Availability::Unserved;
         };
         if !state.join.is_kept() || state.join.refusal().is_some() {
             return Availability::Unserved;
         }
-        if !self.is_online() {
-            return Availability::Disconnected { since: self.down_since };
+        if !self.can_speak() {
+            return Availability::Disconnected { since: self.silent_since };
         }
         let Some(open_from) = state.join.open_from() else {
             return Availability::Disconnected { since: state.join.out_since() };
@@ -296,13 +326,16 @@ impl Session {
         next.map_or(Availability::Ready, Availability::NotBefore)
     }
 
-    /// The name we are known by on this server.
+    /// The name we are known by on the newest connection.
     pub fn nick(&self) -> &str {
-        &self.nick
+        self.identity.nick()
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.identity.tick(now);
         self.tick_connection(now, out);
+        self.tick_former(now, out);
+        self.follow_account(now);
         self.tick_joins(now, out);
         self.tick_sending(now, out);
     }

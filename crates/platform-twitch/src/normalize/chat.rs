@@ -110,6 +110,7 @@ fn reply<'a>(subject: &'a Subject<'_>) -> Members<'a> {
     members.into_iter().filter_map(|(key, tag)| Some((key, Value::Text(tags.get(tag)?)))).collect()
 }
 
-fn is_color(text: &str) -> bool {
+/// Whether a text is `#RRGGBB`.
+pub(crate) fn is_color(text: &str) -> bool {
     text.len() == 7 && text.starts_with('#') && text.bytes().skip(1).all(|b| b.is_ascii_hexdigit())
 }

@@ -25,8 +25,8 @@ use super::{EXTERNAL_TYPE, Normalizer, Subject, badges, emotes, msg_params, raw_
 use crate::irc::ctcp;
 use crate::irc::grammar::{Malformed, Message};
 
-const SOURCE: &str = "twitch.irc";
-const VERSION: &str = "1";
+pub(super) const SOURCE: &str = "twitch.irc";
+pub(super) const VERSION: &str = "1";
 /// A `msg-id` becomes part of a kind when it is at most this long and looks like one.
 const MAX_CODE: usize = 64;
 

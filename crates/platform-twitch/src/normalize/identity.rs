@@ -69,6 +69,11 @@ impl<'a> Identity<'a> {
         }
     }
 
+    /// A stretch of time in which an instance, known by its egress topic, did not read.
+    pub(super) fn of_gap(instance: &str, from: &str, to: &str, reason: &str, channels: &[&str]) -> Self {
+        Self::made(hash(&[&["gap", instance, from, to, reason], channels].concat()))
+    }
+
     /// Bytes that are no message.
     pub(super) fn of_text(text: &str) -> Self {
         Self::made(hash(&["unparsed", text]))

@@ -91,6 +91,11 @@ impl ByHelix {
         }
     }
 
+    /// The part of Helix that speaks in channels, if that is configured.
+    pub(super) fn chat(&self) -> Option<&Chat> {
+        self.chat.as_ref()
+    }
+
     /// From when on the limits allow something in this channel; `None` is now.
     pub(super) fn allowed_from(&self, room: Room<'_>, now: Instant) -> Option<Instant> {
         self.chat.as_ref()?.allowed_from(room, now)

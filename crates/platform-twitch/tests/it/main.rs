@@ -7,9 +7,14 @@
     reason = "a test that cannot go on has failed, and says how much it compared"
 )]
 
+mod account;
 mod added;
 mod connection;
 mod corpus;
+mod eventsub;
+mod eventsub_corpus;
+mod eventsub_sandbox;
+mod eventsub_webhook;
 mod expected;
 mod goldens;
 mod helix;

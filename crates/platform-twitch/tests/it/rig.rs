@@ -1,20 +1,21 @@
 //! A connector under test: a server on a real socket that does what the test says, and an ear that
 //! keeps what was emitted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatbus_connector::{Connector, Emit, Emitted, Inbound, Outbound, Sink, Snapshot, Target};
+use chatbus_connector::{
+    Account, Connector, Credential, Emit, Emitted, Inbound, Outbound, Sink, Snapshot, Target,
+};
 use chatbus_event::{InstanceId, Topic};
-use chatbus_platform_twitch::irc::session::Account;
 use chatbus_platform_twitch::irc::transport::{Endpoint, public_roots};
 use chatbus_platform_twitch::{TwitchConfig, TwitchConnector, channel_name};
 use chatbus_runtime::{CancellationToken, Runtime};
 use chatbus_testkit::test_runtime;
 use futures::FutureExt as _;
-use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -142,7 +143,7 @@ impl Peer {
 // === impl Ear ===
 
 impl Ear {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             heard: watch::Sender::new(Vec::new()),
             open: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -182,6 +183,32 @@ impl Ear {
         }
     }
 
+    /// Waits until something was heard for each of these names.
+    pub(crate) async fn wait_for_each(
+        &self,
+        wanted: &HashSet<String>,
+        name: impl Fn(&Value) -> Option<String>,
+    ) {
+        let mut changes = self.heard.subscribe();
+        let (mut missing, mut seen) = (wanted.clone(), 0);
+        let all = async {
+            while !missing.is_empty() {
+                let new: Vec<Inbound> = changes.borrow_and_update().iter().skip(seen).cloned().collect();
+                seen += new.len();
+                for event in new {
+                    if let Some(name) = name(&serde_json::from_slice(&event.body).unwrap()) {
+                        missing.remove(&name);
+                    }
+                }
+                if !missing.is_empty() {
+                    changes.changed().await.unwrap();
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(SOON, all).await.is_ok();
+        assert!(in_time, "{} of {} are missing: {missing:?}", missing.len(), wanted.len());
+    }
+
     pub(crate) async fn wait_for_text(&self, text: &str) -> Value {
         self.wait_for(1, |event| event["message"]["text"] == text).await.remove(0)
     }
@@ -200,12 +227,16 @@ impl Emit for Ear {
 
 // === impl Rig ===
 
+/// A token of our account.
+pub(crate) fn bot(token: &str) -> Credential {
+    Credential::ready(token.into(), Some("bot".to_owned()), None)
+}
+
 pub(crate) fn config(url: &str, channels: &[&str], account: bool) -> TwitchConfig {
     let instance = InstanceId::parse("i-1").unwrap();
     TwitchConfig {
         endpoint: Endpoint::parse(url).unwrap(),
-        account: account
-            .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
+        bot: Account::fixed(if account { bot("secret-token") } else { Credential::default() }),
         reconnect_initial: Duration::from_millis(50),
         reconnect_max: Duration::from_millis(200),
         ..TwitchConfig::anonymous(

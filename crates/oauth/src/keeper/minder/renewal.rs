@@ -16,6 +16,9 @@ use super::{Input, Minder, Tools, in_time};
 use crate::keeper::reader::snapshot;
 use crate::{Provider, ProviderError, Record, Tokens};
 
+/// What is shown meanwhile.
+const UNWRITTEN: &str = "renewed tokens are not written yet";
+
 /// What came of a try to write.
 enum Wrote {
     Done,
@@ -78,6 +81,9 @@ impl Minder {
         if !self.refresh.is_renewal_due(now) {
             return;
         }
+        if let Some(error) = self.unread {
+            return self.failed("reading", Input::RenewalFailed, &error.to_string());
+        }
         if !fence.is_held(now) {
             return self.failed("renewal", Input::RenewalFailed, "the lock was lost");
         }
@@ -110,7 +116,7 @@ impl Minder {
         let mut backoff = Backoff::new(times.first_rewrite, times.longest_rewrite);
         loop {
             let error = match self.write(&before).await {
-                Wrote::Done => return,
+                Wrote::Done => return self.slot.clear_reason(UNWRITTEN),
                 Wrote::NotYet(error) => error,
             };
             let (platform, identity) = (&self.slot.platform, &self.slot.identity);
@@ -119,7 +125,8 @@ impl Minder {
                 tracing::error!(event = "oauth.token.lost", platform, identity, reason = %error, "renewed tokens could not be written before the stop");
                 return;
             }
-            tracing::warn!(event = "oauth.token.unwritten", platform, identity, reason = %error, "renewed tokens are not written yet");
+            tracing::warn!(event = "oauth.token.unwritten", platform, identity, reason = %error, "{UNWRITTEN}");
+            self.slot.set_reason(Some(UNWRITTEN.to_owned()));
             let renew_at = self.refresh.next_renewal();
             let is_due = async {
                 match renew_at {

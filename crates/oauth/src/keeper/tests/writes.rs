@@ -13,12 +13,15 @@ async fn renewed_tokens_that_could_not_be_written_are_used_and_written_later() {
     let vault = &first.backing.vault;
     let stands = world.stored(vault).await.unwrap();
     assert_eq!(stands.access_token.expose_secret(), "access-0", "it was not written");
+    until("it is said", async || first.view().reason.is_some_and(|said| said.contains("not written yet")))
+        .await;
     // Another process has the old refresh token, which is dead, and waits for the lock.
     let second = world.process(2);
     let known = second.wait_for(CredentialState::Degraded, None).await;
     assert_eq!((known.user_id.as_deref(), world.fake.count("refresh_token")), (Some("1337"), 1));
     first.store.set_available(true);
     second.wait_for(OK, Some("access-1")).await;
+    until("it is taken back", async || first.view().reason.is_none()).await;
     assert_eq!(world.stored(vault).await.unwrap().access_token.expose_secret(), "access-1");
     assert_eq!(world.fake.count("refresh_token"), 1);
 }
@@ -101,4 +104,22 @@ async fn a_stop_waits_for_an_answer_that_may_hold_the_only_good_token_and_writes
     assert!(tokio::time::timeout(PATIENCE, running).await.is_ok());
     let stands = world.stored(&process.backing.vault).await.unwrap();
     assert_eq!(stands.refresh_token.unwrap().expose_secret(), "refresh-1");
+}
+
+#[tokio::test]
+async fn tokens_that_another_process_has_sealed_with_a_newer_key_are_used_but_not_renewed() {
+    let world = World::new().await;
+    world.logged_in(Duration::from_secs(14_400)).await;
+    let old = world.process(1);
+    let known = old.wait_for(OK, Some("access-0")).await;
+    let new = world.process_with(2, Vec::new(), Vault::new([2; 32], Some([1; 32])));
+    new.wait_for(OK, Some("access-0")).await;
+    old.wait_for(CredentialState::Degraded, Some("access-0")).await;
+    assert!(old.view().reason.unwrap().contains("CHATBUS_SECRET_KEY"));
+    world.fake.inner().access.clear();
+    old.account.refused(known.generation);
+    old.wait_for(CredentialState::Degraded, None).await;
+    assert_eq!(world.fake.count("refresh_token"), 0);
+    new.account.refused(new.account.now().generation);
+    new.wait_for(OK, Some("access-1")).await;
 }

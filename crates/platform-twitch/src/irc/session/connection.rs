@@ -1,13 +1,17 @@
 //! One connection after the other: made, logged in to, watched, ended, waited for.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chatbus_connector::ConnectionState;
 use chatbus_runtime::Backoff;
 
+use super::identity::{Refusal, Voice};
+use super::leaving::Leaving;
 use super::watchdog::{Watch, Watchdog};
 use super::{News, Output, Session};
-use crate::irc::limits::{CAPABILITY_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, RECONNECT_GRACE, STABLE_AFTER};
+use crate::irc::limits::{CAPABILITY_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, STABLE_AFTER};
 use crate::irc::outgoing::Frame;
 
 /// Where the connection stands.
@@ -33,12 +37,12 @@ pub(super) struct Login {
 
 #[derive(Debug)]
 pub(super) struct Online {
-    since: Instant,
+    pub(super) since: Instant,
     pub(super) watchdog: Watchdog,
     /// Whether the answer to the capability request is still open.
     pub(super) asked_capabilities: bool,
-    /// The server asked us to leave; at the latest then.
-    leaving: Option<Instant>,
+    /// We are to leave.
+    pub(super) leaving: Option<Leaving>,
 }
 
 // === impl Phase ===
@@ -51,7 +55,7 @@ impl Phase {
             Self::LoggingIn(login) => Some(login.deadline),
             Self::Online(online) => {
                 let watchdog = online.watchdog.deadline();
-                Some(online.leaving.map_or(watchdog, |leaving| leaving.min(watchdog)))
+                Some(online.leaving.map_or(watchdog, |leaving| leaving.at_latest.min(watchdog)))
             }
         }
     }
@@ -64,9 +68,11 @@ impl Session {
         matches!(self.phase, Phase::Online(_))
     }
 
-    /// Whether the server asked us to leave, so that nothing new should be begun.
-    pub(super) fn is_leaving(&self) -> bool {
-        matches!(&self.phase, Phase::Online(online) if online.leaving.is_some())
+    /// Whether something can be said on the newest connection, as far as the account goes.
+    pub(super) fn can_speak(&self) -> bool {
+        // What lacks a scope is refused when it is tried, with the reason.
+        let is_able = matches!(self.identity.voice(), Voice::Able | Voice::MissingScope);
+        self.is_online() && !self.identity.is_guest() && is_able
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -79,8 +85,8 @@ impl Session {
         if !matches!(self.phase, Phase::Connecting { .. }) {
             return;
         }
-        let token = self.config.account.as_ref().map(|account| &account.token);
-        out.push(Output::Write(Frame::login(&self.nick, token)));
+        let token = self.identity.assume();
+        out.push(Output::Write(Frame::login(self.identity.nick(), token.as_ref())));
         let deadline = now + LOGIN_TIMEOUT;
         self.phase = Phase::LoggingIn(Login { deadline, is_welcome: false, asked_capabilities: true });
     }
@@ -107,52 +113,32 @@ impl Session {
         }
         let watchdog = Watchdog::new(now);
         self.phase = Phase::Online(Online { since: now, watchdog, asked_capabilities, leaving: None });
-        self.login_backoff.reset();
-        if self.config.account.is_some() {
+        self.identity.accepted();
+        if !self.identity.is_guest() {
             out.push(Output::News(News::LoggedIn { user_id: None }));
         }
         out.push(Output::News(News::State(ConnectionState::Connected)));
         if std::mem::replace(&mut self.connected_before, true) {
             out.push(Output::News(News::Reconnected));
         }
+        self.follow_account(now);
         self.tick_joins(now, out);
-    }
-
-    /// The server asks us to connect anew. What is in flight may have its verdict first.
-    pub(super) fn asked_to_reconnect(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if let Phase::Online(online) = &mut self.phase {
-            online.leaving.get_or_insert(now + RECONNECT_GRACE);
-        }
-        self.leave_when_idle(now, out);
-    }
-
-    /// Leaves a server that asked for it, as soon as nothing is in flight.
-    pub(super) fn leave_when_idle(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let Phase::Online(online) = &self.phase else { return };
-        let Some(leaving) = online.leaving else { return };
-        let idle = self.channels.all().all(|channel| !channel.lane.is_in_flight());
-        if !idle && now < leaving {
-            return;
-        }
-        let lasted = now >= online.since + STABLE_AFTER;
-        out.push(Output::Close);
-        self.lost("reconnect_requested", "the server asked us to reconnect", now, out);
-        if lasted {
-            // Nothing is wrong with the server, so there is nothing to wait for.
-            self.phase = Phase::Waiting { until: now };
-            self.tick_connection(now, out);
-        }
     }
 
     /// The login was refused. Trying again soon would not make it right.
     pub(super) fn login_refused(&mut self, text: &str, now: Instant, out: &mut Vec<Output>) {
         out.push(Output::Close);
         self.down(now, out);
-        let wait = self.login_backoff.next(&*self.entropy);
+        let Refusal { generation, wait } = self.identity.refused(&*self.entropy, now);
         self.phase = Phase::Waiting { until: now + wait };
         out.push(Output::News(News::Trouble { code: "login_refused", message: text.to_owned() }));
-        out.push(Output::News(News::LoginRefused));
-        out.push(Output::News(News::State(ConnectionState::Error)));
+        if let Some(generation) = generation {
+            out.push(Output::TokenRefused(generation));
+        }
+        if !wait.is_zero() {
+            out.push(Output::News(News::State(ConnectionState::Error)));
+        }
+        self.tick_connection(now, out);
     }
 
     pub(super) fn closed(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
@@ -163,6 +149,9 @@ impl Session {
 
     /// We left on purpose: nothing is wrong, but what is in flight stays without a verdict all the same.
     pub(super) fn stopped(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Some(former) = self.former.take() {
+            former.ended(out);
+        }
         if !matches!(self.phase, Phase::Waiting { .. }) {
             self.down(now, out);
         }
@@ -172,12 +161,7 @@ impl Session {
         match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting { deadline: now + CONNECT_TIMEOUT };
-                let state = if self.connected_before {
-                    ConnectionState::Reconnecting
-                } else {
-                    ConnectionState::Connecting
-                };
-                out.push(Output::News(News::State(state)));
+                self.tell_that_we_connect(out);
                 out.push(Output::Connect);
             }
             Phase::Connecting { deadline } if now >= *deadline => {
@@ -193,7 +177,7 @@ impl Session {
                 }
             }
             Phase::Online(online) => match online.watchdog.tick(now) {
-                Watch::Nothing => self.leave_when_idle(now, out),
+                Watch::Nothing => {}
                 Watch::Ping(frame) => out.push(Output::Write(frame)),
                 Watch::Dead(why) => {
                     out.push(Output::Close);
@@ -205,31 +189,55 @@ impl Session {
     }
 
     /// The connection is gone: what was in flight stays without a verdict, and the next try waits.
-    fn lost(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
-        let lasted = matches!(&self.phase, Phase::Online(online) if now >= online.since + STABLE_AFTER);
-        if lasted {
-            self.backoff.reset();
+    pub(super) fn lost(&mut self, code: &'static str, why: &str, now: Instant, out: &mut Vec<Output>) {
+        if let Phase::Online(online) = &self.phase {
+            if now >= online.since + STABLE_AFTER {
+                self.backoff.reset();
+            }
+            let heard_at = online.watchdog.heard_at();
+            self.open_gap(code, heard_at, self.read_channels());
         }
         self.down(now, out);
         let wait = Backoff::next(&mut self.backoff, &*self.entropy);
         self.phase = Phase::Waiting { until: now + wait };
         out.push(Output::News(News::Trouble { code, message: why.to_owned() }));
-        let state =
-            if self.connected_before { ConnectionState::Reconnecting } else { ConnectionState::Connecting };
-        out.push(Output::News(News::State(state)));
+        self.tell_that_we_connect(out);
+    }
+
+    /// Unless the former connection still reads.
+    fn tell_that_we_connect(&self, out: &mut Vec<Output>) {
+        if self.former.is_none() {
+            let state = if self.connected_before {
+                ConnectionState::Reconnecting
+            } else {
+                ConnectionState::Connecting
+            };
+            out.push(Output::News(News::State(state)));
+        }
     }
 
     fn down(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.is_online() {
-            self.down_since = now;
-        }
+        self.note_silence(now);
         self.phase = Phase::Waiting { until: now };
         for channel in self.channels.all_mut() {
             if channel.join.is_kept() && channel.join.is_joined() {
-                out.push(Output::News(News::Left(std::sync::Arc::clone(&channel.name))));
+                out.push(Output::News(News::Left(Arc::clone(&channel.name))));
             }
             channel.join.reset(now);
         }
         self.abandon_flights(out);
+    }
+
+    /// From now on nothing can be said, if it could.
+    pub(super) fn note_silence(&mut self, now: Instant) {
+        if self.can_speak() {
+            self.silent_since = now;
+        }
+    }
+
+    /// The channels that are wanted and that the newest connection is in.
+    pub(super) fn read_channels(&self) -> BTreeSet<Arc<str>> {
+        let read = self.channels.all().filter(|channel| channel.join.is_kept() && channel.join.is_joined());
+        read.map(|channel| Arc::clone(&channel.name)).collect()
     }
 }

@@ -20,7 +20,7 @@ impl Session {
             out.push(Output::Publish);
         }
         if message.is("RECONNECT") {
-            self.asked_to_reconnect(now, out);
+            self.asked_to_reconnect(now);
         }
         if message.is("NOTICE") {
             self.notice(message, now, out);
@@ -60,7 +60,7 @@ impl Session {
             }
             "USERSTATE" => self.user_state(message, now, out),
             // Nobody's state can be ours while we only read.
-            "GLOBALUSERSTATE" if self.config.account.is_some() => {
+            "GLOBALUSERSTATE" if !self.identity.is_guest() => {
                 if let Some(user_id) = message.tag("user-id").map(str::to_owned) {
                     out.push(Output::News(News::LoggedIn { user_id: Some(user_id) }));
                 }
@@ -78,12 +78,12 @@ impl Session {
     }
 
     fn is_to_us(&self, message: &Message<'_>) -> bool {
-        message.param(0).is_some_and(|nick| nick.eq_ignore_ascii_case(&self.nick))
+        message.param(0).is_some_and(|nick| nick.eq_ignore_ascii_case(self.identity.nick()))
     }
 
     fn is_from_us(&self, message: &Message<'_>) -> bool {
         let nick = message.prefix().and_then(|prefix| prefix.nick);
-        nick.is_some_and(|nick| nick.eq_ignore_ascii_case(&self.nick))
+        nick.is_some_and(|nick| nick.eq_ignore_ascii_case(self.identity.nick()))
     }
 
     fn pong(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
@@ -138,7 +138,7 @@ impl Session {
     fn user_state(&mut self, message: &Message<'_>, now: Instant, out: &mut Vec<Output>) -> bool {
         let Some(place) = message.param(0).and_then(|channel| self.place(channel)) else { return false };
         let Some(state) = self.channels.get_mut(place) else { return false };
-        let is_own_channel = state.name.trim_start_matches('#') == self.nick;
+        let is_own_channel = state.name.trim_start_matches('#') == self.identity.nick();
         let is_answer_to_join = state.join.is_asked();
         let [badges, is_mod, is_vip, id] = message.tags().pick(["badges", "mod", "vip", "id"]);
         if state.lane.role(&RoleTags { badges, is_mod, is_vip }, is_own_channel) {
@@ -154,7 +154,7 @@ impl Session {
     /// We were timed out: the platform would refuse everything until that ends.
     fn silenced(&mut self, message: &Message<'_>, now: Instant) {
         let target = message.param(1).unwrap_or_default();
-        if !target.eq_ignore_ascii_case(&self.nick) {
+        if !target.eq_ignore_ascii_case(self.identity.nick()) {
             return;
         }
         let Some(seconds) = message.tag("ban-duration").and_then(|s| s.parse::<u32>().ok()) else { return };

@@ -7,11 +7,13 @@ use chatbus_connector::{PermanentReason, Verdict};
 
 use super::channels::{Channel, Place};
 use super::connection::Phase;
+use super::identity::Voice;
 use super::lane::{Job, Lane};
 use super::{News, Output, Own, Say, Session};
 use crate::irc::grammar::Message;
 use crate::irc::limits::{
-    DUPLICATE_WINDOW, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR, VERDICT_PROBE, VERDICT_TIMEOUT,
+    DUPLICATE_WINDOW, SCOPE_SPEAK, SENDS_PER_WINDOW, SENDS_PER_WINDOW_MODERATOR, VERDICT_PROBE,
+    VERDICT_TIMEOUT,
 };
 use crate::irc::outgoing::{Frame, Ticket};
 use crate::irc::text;
@@ -19,6 +21,8 @@ use crate::irc::verdict::{self, Refusal};
 
 /// The refusal that is about all of an account's messages.
 const TOO_FAST: &str = "msg_ratelimit";
+/// The account cannot speak before a person has logged in.
+const NEEDS_REAUTH: &str = "needs_reauth";
 /// How often a message that the platform calls a duplicate is told apart before it waits.
 const DUPLICATE_RETRIES: usize = 2;
 
@@ -27,12 +31,7 @@ const DUPLICATE_RETRIES: usize = 2;
 impl Session {
     pub(super) fn say(&mut self, say: Say, now: Instant, out: &mut Vec<Output>) {
         let Say { ticket, delivery, channel, parts, reply_to, deadline, may_have_been_sent, fence } = say;
-        if self.config.account.is_none() {
-            let verdict = Verdict::Permanent {
-                reason: PermanentReason::Unsupported,
-                code: "read_only".to_owned(),
-                message: "connected without an account".to_owned(),
-            };
+        if let Some(verdict) = muted(self.identity.voice()) {
             return out.push(Output::Verdict(ticket, verdict));
         }
         let may_begin = |state: &Channel| state.join.is_kept() && state.lane.job.is_none();
@@ -154,7 +153,6 @@ impl Session {
             }
             Refusal::Permanent => self.refused_for_good(place, code, &message, out),
         }
-        self.leave_when_idle(now, out);
     }
 
     pub(super) fn refused_for_good(
@@ -241,12 +239,11 @@ impl Session {
             };
             self.finish(place, verdict, out);
         }
-        self.leave_when_idle(now, out);
     }
 
     /// Sends what is due in a channel, or notes from when on it can be.
     fn step(&mut self, place: Place, now: Instant, out: &mut Vec<Output>) {
-        let is_open = self.is_online() && !self.is_leaving();
+        let is_open = self.can_speak() && !self.is_leaving();
         let Some(state) = self.channels.get(place) else { return };
         if !state.lane.is_waiting() {
             return;
@@ -299,6 +296,17 @@ impl Session {
         let (code, message) =
             job.refusal.clone().unwrap_or_else(|| ("expired".to_owned(), "the deadline passed".to_owned()));
         self.refused_for_good(place, code, &message, out);
+    }
+
+    /// Nothing can be said before a person has logged in. What waits to be finished says why, should its
+    /// deadline come first.
+    pub(super) fn note_mute(&mut self) {
+        let busy: Vec<Place> = self.tickets.values().copied().collect();
+        for job in busy {
+            if let Some(job) = self.job(job).filter(|job| job.flight.is_none()) {
+                job.refusal = Some((NEEDS_REAUTH.to_owned(), "the account has to log in again".to_owned()));
+            }
+        }
     }
 
     pub(super) fn tick_sending(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -372,12 +380,12 @@ impl Session {
 
     /// Whether a line is our own message, sent back after we published it ourselves.
     pub(super) fn is_echo(&mut self, message: &Message<'_>, now: Instant) -> bool {
-        if self.config.account.is_none() {
+        if self.identity.is_guest() {
             return false;
         }
         let is_own = message.prefix_text().is_some_and(|prefix| {
             let nick = prefix.split(['!', '@']).next().unwrap_or_default();
-            nick.eq_ignore_ascii_case(&self.nick)
+            nick.eq_ignore_ascii_case(self.identity.nick())
         });
         if !is_own {
             return false;
@@ -399,6 +407,21 @@ impl Session {
     /// The part of a channel that waits for its verdict.
     fn flight(&mut self, place: Place) -> Option<&mut super::lane::Flight> {
         self.job(place)?.flight.as_mut().filter(|flight| flight.written)
+    }
+}
+
+/// The verdict on all that is to be said, when nothing can be.
+fn muted(voice: Voice) -> Option<Verdict> {
+    let reauth = |code: &str, message| Verdict::Reauth { code: code.to_owned(), message };
+    match voice {
+        Voice::Able => None,
+        Voice::ReadOnly => Some(Verdict::Permanent {
+            reason: PermanentReason::Unsupported,
+            code: "read_only".to_owned(),
+            message: "connected without an account".to_owned(),
+        }),
+        Voice::NeedsReauth => Some(reauth(NEEDS_REAUTH, "the account has to log in again".to_owned())),
+        Voice::MissingScope => Some(reauth("missing_scope", format!("the token lacks {SCOPE_SPEAK}"))),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The session as tables: what happens, and what it does about it, with fake time.
 
+mod account;
+mod account_soak;
 mod connection;
+mod gap;
 mod joining;
 mod sending;
 mod soak;
@@ -33,10 +36,27 @@ impl Bench {
     }
 
     fn made(account: bool, channels: &[&str], paced: bool, is_verified: bool) -> Self {
+        let credential = if account { token("secret-token") } else { Credential::default() };
+        Self::with(credential, false, channels, paced, is_verified)
+    }
+
+    /// With an account that somebody keeps.
+    fn kept(credential: Credential, channels: &[&str]) -> Self {
+        Self::with(credential, true, channels, true, false)
+    }
+
+    fn with(
+        credential: Credential,
+        is_kept: bool,
+        channels: &[&str],
+        paced: bool,
+        is_verified: bool,
+    ) -> Self {
         let clock = FakeClock::at(Timestamp::EPOCH);
         let config = SessionConfig {
-            account: account
-                .then(|| Account { login: "bot".to_owned(), token: SecretString::from("secret-token") }),
+            credential,
+            is_kept,
+            awaits_login: is_kept,
             channels: channels.iter().map(|name| Arc::from(*name)).collect(),
             paced,
             is_verified,
@@ -94,6 +114,16 @@ impl Bench {
         self.on(Input::Line(&message))
     }
 
+    /// A line that the former connection reads.
+    fn former_line(&mut self, line: &str) -> &[Output] {
+        let message = Message::parse(line).unwrap();
+        self.on(Input::FormerLine(&message))
+    }
+
+    fn tell(&mut self, credential: Credential) -> &[Output] {
+        self.on(Input::Credential(credential))
+    }
+
     /// Lets time pass, ticking whenever the session asks for it. Gives all that it did.
     fn wait(&mut self, by: Duration) -> Vec<Output> {
         let end = self.now() + by;
@@ -114,11 +144,18 @@ impl Bench {
     fn go_online(&mut self) {
         self.on(Input::Tick);
         assert!(self.out.contains(&Output::Connect));
+        self.log_in();
+    }
+
+    /// Once a connection is being made. Gives what the login said.
+    fn log_in(&mut self) -> String {
         self.on(Input::Connected);
+        let login = written(&self.out).join("");
         self.line(":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
         let nick = self.session.nick().to_owned();
         self.line(&format!(":tmi.twitch.tv 001 {nick} :Welcome, GLHF!"));
         assert!(self.session.is_online());
+        login
     }
 
     fn join(&mut self, channel: &str) {
@@ -160,6 +197,24 @@ impl Bench {
         let token = ping.trim_end().trim_start_matches("PING :").to_owned();
         self.line(&format!(":tmi.twitch.tv PONG tmi.twitch.tv :{token}"))
     }
+}
+
+/// A token of the account.
+fn token(token: &str) -> Credential {
+    Credential::ready(token.into(), Some("bot".to_owned()), None)
+}
+
+/// The lines that are to be written to the former connection.
+fn written_to_former(out: &[Output]) -> Vec<String> {
+    let frames = out.iter().filter_map(|output| match output {
+        Output::WriteFormer(frame) => Some(String::from_utf8_lossy(&frame.bytes).into_owned()),
+        _ => None,
+    });
+    frames.collect()
+}
+
+fn gaps(out: &[Output]) -> Vec<&Gap> {
+    out.iter().filter_map(|output| if let Output::Gap(gap) = output { Some(gap) } else { None }).collect()
 }
 
 /// The lines that are to be written.

@@ -49,6 +49,11 @@ impl Watchdog {
         }
     }
 
+    /// When anything was last read.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard
+    }
+
     /// Something was read.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;

@@ -7,9 +7,11 @@ use chatbus_connector::{
     Account, AccountKeeper, Availability, Connector as _, Credential, Outbound, PermanentReason, Target,
     Verdict,
 };
+use chatbus_event::{Clock, Timestamp};
 use chatbus_platform_twitch::irc::transport::public_roots;
 use chatbus_platform_twitch::{SendBy, TwitchConfig, TwitchConnector};
 use chatbus_runtime::Fence;
+use chatbus_testkit::FakeClock;
 use serde_json::{Value, json};
 
 use super::{Asked, FakeTwitch, Reply, bot, clock, no, nowhere};
@@ -78,14 +80,21 @@ async fn is_silent(peer: &mut Peer) {
 
 /// A sink that has only Helix: there is no IRC server, and no limits of ours.
 async fn alone(twitch: &FakeTwitch, credential: Credential) -> (Arc<TwitchConnector>, AccountKeeper) {
+    alone_at(twitch, credential, clock()).await
+}
+
+async fn alone_at(
+    twitch: &FakeTwitch,
+    credential: Credential,
+    clock: Arc<dyn Clock>,
+) -> (Arc<TwitchConnector>, AccountKeeper) {
     let irc = nowhere().await.replace("http", "irc");
     let (config, keeper) = with_helix(&irc, twitch, credential);
-    let config = TwitchConfig { account: None, message_limit: false, ..config };
-    (Arc::new(TwitchConnector::new(config, public_roots().unwrap(), clock())), keeper)
+    let config = TwitchConfig { message_limit: false, ..config };
+    (Arc::new(TwitchConnector::new(config, public_roots().unwrap(), clock)), keeper)
 }
 
 fn outbound(channel: &str, text: &str) -> Outbound {
-    use chatbus_event::Clock as _;
     Outbound {
         delivery_id: "d-1".into(),
         target: Target::Channel(channel.into()),
@@ -203,7 +212,6 @@ async fn a_token_that_nobody_renews_leaves_it_to_irc_until_there_is_another() {
 
 #[tokio::test]
 async fn a_limit_is_waited_for_and_not_gone_around_by_irc() {
-    use chatbus_event::Clock as _;
     let reset = clock().now().as_millis() / 1000 + 20;
     let twitch = twitch(move |_, _| {
         let headers = format!("Ratelimit-Remaining: 0\r\nRatelimit-Reset: {reset}\r\n");
@@ -258,12 +266,55 @@ async fn while_helix_is_out_of_reach_irc_says_it() {
 }
 
 #[tokio::test]
+async fn a_question_that_says_nothing_may_stay_without_an_answer() {
+    for silent in ["/helix/users", "/oauth2/validate"] {
+        let twitch = FakeTwitch::start(move |asked, _| match asked.path.as_str() {
+            path if path == silent => Reply::HangUp,
+            "/oauth2/validate" => Reply::Json(200, json!({"user_id":"99","login":"bot","scopes":SCOPES})),
+            other => panic!("nobody asks for {other}"),
+        })
+        .await;
+        let unknown = Account::fixed(Credential { user_id: None, ..bot("t-1", &[]) });
+        let (_server, rig, mut peer) = beside_irc(|config| config.bot = unknown, &twitch).await;
+        let verdict = rig.say(rig.outbound("#a", "hi"));
+        peer.expect("PRIVMSG #a :hi").await;
+        peer.send("@id=m-9 :tmi.twitch.tv USERSTATE #a").await;
+        assert_eq!(verdict.await.unwrap(), delivered(Some("m-9")), "{silent}");
+        rig.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_irc_says_instead_counts_when_helix_speaks_again() {
+    let twitch = twitch(|asked, _| match asked.authorization.as_str() {
+        "Bearer new" => said("m-1"),
+        _ => no(401, "Missing scope: user:write:chat"),
+    })
+    .await;
+    let (account, keeper) = Account::new(bot("old", &[]));
+    let (_server, rig, mut peer) = beside_irc(|config| config.bot = account, &twitch).await;
+    for (channel, text) in [("#a", "tried by Helix first"), ("#b", "at once by IRC")] {
+        let verdict = rig.say(rig.outbound(channel, text));
+        peer.expect(&format!("PRIVMSG {channel} :{text}")).await;
+        peer.send(&format!("@id=m-9 :tmi.twitch.tv USERSTATE {channel}")).await;
+        assert_eq!(verdict.await.unwrap(), delivered(Some("m-9")));
+    }
+    keeper.tell(bot("new", &SCOPES));
+    for channel in ["#a", "#b"] {
+        let availability = rig.sink().availability(&Target::Channel(channel.into()));
+        assert!(matches!(availability, Availability::NotBefore(_)), "{channel}: {availability:?}");
+        assert_eq!(rig.sink().send(rig.outbound(channel, "hi")).await, Verdict::NotNow);
+    }
+    assert_eq!(twitch.asked_of(SAY).len(), 1);
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn out_of_reach_and_without_irc_it_is_tried_again() {
     let twitch = twitch(|_, _| said("m-1")).await;
     let irc = nowhere().await.replace("http", "irc");
     let (mut config, _keeper) = with_helix(&irc, &twitch, bot("t-1", &SCOPES));
     config.api.as_mut().unwrap().api_url = nowhere().await.parse().unwrap();
-    config.account = None;
     let connector = TwitchConnector::new(config, public_roots().unwrap(), clock());
     let verdict = connector.sink().send(outbound("#a", "hi")).await;
     assert!(matches!(&verdict, Verdict::Retry { code, .. } if code == "unreachable"), "{verdict:?}");
@@ -278,13 +329,22 @@ async fn without_the_scope_irc_says_it_and_without_irc_the_scope_is_named() {
         code: "missing_scope".to_owned(),
         message: "the token lacks user:write:chat".to_owned(),
     };
-    for (scopes, asked) in [(&["chat:read", "chat:edit"][..], 0), (&[], 1)] {
+    for (scopes, asked) in [(&["chat:read", "chat:edit"][..], 0), (&[], 2)] {
         let before = twitch.asked_of(SAY).len();
-        let (connector, _keeper) = alone(&twitch, bot("t-1", scopes)).await;
+        let clock = FakeClock::at(Timestamp::EPOCH);
+        let (connector, _keeper) = alone_at(&twitch, bot("t-1", scopes), Arc::new(clock.clone())).await;
         let target = Target::Channel("#a".into());
         assert_eq!(connector.sink().availability(&target), Availability::Ready);
-        assert_eq!(connector.sink().send(outbound("#a", "hi")).await, expected);
+        let send = async || {
+            let deadline = clock.instant() + Duration::from_secs(60);
+            connector.sink().send(Outbound { deadline, ..outbound("#a", "hi") }).await
+        };
+        assert_eq!(send().await, expected);
+        let later = connector.sink().availability(&target);
+        assert!(matches!(later, Availability::Disconnected { .. }), "IRC may come, here or elsewhere");
+        clock.advance(Duration::from_secs(10));
         assert_eq!(connector.sink().availability(&target), Availability::Ready, "the next is told so, too");
+        assert_eq!(send().await, expected);
         assert_eq!(twitch.asked_of(SAY).len() - before, asked);
     }
     let less = Account::fixed(bot("t-1", &["chat:read", "chat:edit"]));
@@ -376,7 +436,6 @@ async fn a_duplicate_is_told_apart_or_is_what_was_said_before() {
 
 #[tokio::test]
 async fn nothing_goes_out_under_a_lease_that_ends_or_after_its_time_or_to_nobody() {
-    use chatbus_event::Clock as _;
     let twitch = twitch(|_, _| panic!("nobody says anything")).await;
     let (connector, _keeper) = alone(&twitch, bot("t-1", &SCOPES)).await;
     let now = clock().instant();

@@ -1,14 +1,14 @@
 //! `POST /chat/messages`: said in the room under the room's rules, and answered at once whether it was.
 
 use axum::body::Bytes;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use serde_json::{Value, json};
 
 use super::caller::Caller;
 use crate::twitch_api::TwitchApi;
 use crate::twitch_api::answer::{Answer, Problem, data};
 use crate::twitch_api::orders::Fault;
-use crate::twitch_api::pairs::{object, text};
+use crate::twitch_api::pairs::{Pairs, object, text};
 use crate::twitch_irc::{Post, Refused};
 
 /// A message is at most this many code points (dev.twitch.tv/docs/api/reference, Send Chat Message).
@@ -18,13 +18,16 @@ const SCOPE: &str = "user:write:chat";
 pub(super) async fn send(
     State(api): State<TwitchApi>,
     Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Answer {
     if caller.login.is_some() && !caller.has_any(&[SCOPE]) {
         return Err(Problem::scope(SCOPE));
     }
     let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
-    let must = |name| text(&fields, name).ok_or_else(|| Problem::missing(name));
+    // Twitch takes ids from the query too, and Twurple puts them there.
+    let pairs = Pairs::of(query.as_deref(), &[]);
+    let must = |name| text(&fields, name).or_else(|| pairs.get(name)).ok_or_else(|| Problem::missing(name));
     let (broadcaster_id, sender_id, message) =
         (must("broadcaster_id")?, must("sender_id")?, must("message")?);
     if message.chars().count() > MAX_TEXT_CHARS {

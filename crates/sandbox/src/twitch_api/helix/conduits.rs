@@ -25,11 +25,12 @@ pub(super) async fn get(State(api): State<TwitchApi>, Extension(caller): Extensi
 pub(super) async fn make(
     State(api): State<TwitchApi>,
     Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Answer {
     let client_id = application(&caller)?;
     let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
-    let count = shard_count(&fields)?;
+    let count = shard_count(&fields, &Pairs::of(query.as_deref(), &[]))?;
     let made = api.core.lock().hub.make_conduit(client_id, count);
     data(&[made.ok_or(Problem::new(429, "Conduit limit reached"))?])
 }
@@ -37,12 +38,14 @@ pub(super) async fn make(
 pub(super) async fn resize(
     State(api): State<TwitchApi>,
     Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Answer {
     let client_id = application(&caller)?;
     let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
-    let id = text(&fields, "id").ok_or_else(|| Problem::missing("id"))?;
-    let count = shard_count(&fields)?;
+    let pairs = Pairs::of(query.as_deref(), &[]);
+    let id = text(&fields, "id").or_else(|| pairs.get("id")).ok_or_else(|| Problem::missing("id"))?;
+    let count = shard_count(&fields, &pairs)?;
     let resized = api.core.lock().hub.resize_conduit(client_id, id, count);
     data(&[resized.ok_or_else(not_found)?])
 }
@@ -108,8 +111,10 @@ fn shard(row: &Value) -> Result<NewShard, Problem> {
     Ok(NewShard { number: number.ok_or_else(|| Problem::missing("id"))?, transport })
 }
 
-fn shard_count(fields: &Map<String, Value>) -> Result<u64, Problem> {
+/// A field of the body, or of the query, where Twurple puts it.
+fn shard_count(fields: &Map<String, Value>, pairs: &Pairs) -> Result<u64, Problem> {
     let count = fields.get("shard_count").and_then(Value::as_u64);
+    let count = count.or_else(|| pairs.get("shard_count")?.parse().ok());
     let count = count.filter(|count| (1..=MAX_SHARDS).contains(count));
     count.ok_or(Problem::bad("shard_count must be from 1 to 20000"))
 }

@@ -68,6 +68,8 @@ async fn conduits_are_made_resized_and_bounded_and_not_for_users() {
     assert_eq!(app.post(CONDUITS, json!({ "shard_count": 1 })).await.status, 429);
     let resized = app.ask(Method::PATCH, CONDUITS, json!({ "id": ids[0], "shard_count": 7 })).await;
     assert_eq!(resized.body["data"], json!([{ "id": ids[0], "shard_count": 7 }]));
+    let by_query = format!("{CONDUITS}?id={}&shard_count=8", ids[0]);
+    assert_eq!(app.ask(Method::PATCH, &by_query, Value::Null).await.body["data"][0]["shard_count"], 8);
     assert_eq!(app.get(CONDUITS).await["data"].as_array().unwrap().len(), 5);
     for (method, path, body, status) in [
         (Method::POST, CONDUITS, json!({ "shard_count": 0 }), 400),

@@ -85,6 +85,11 @@ async fn a_message_is_said_in_the_room_to_everybody_and_kept_with_its_way() {
     });
     assert_eq!(ann.post("/mock/chat/messages", body).await.status, 200);
     let line = other.until("an answer").await;
+    let ids = format!("/mock/chat/messages?broadcaster_id={}&sender_id={}", id_of("hall"), id_of("ann"));
+    assert_eq!(
+        ann.post(&ids, json!({ "message": "ids in the query" })).await.body["data"][0]["is_sent"],
+        true
+    );
     assert_eq!(tags(&line)["reply-parent-msg-id"], id);
     other.say("#hall", "by IRC").await;
     let ways: Vec<_> =
@@ -94,6 +99,7 @@ async fn a_message_is_said_in_the_room_to_everybody_and_kept_with_its_way() {
         [
             (Way::Helix, "hi Kappa  QUIT".to_owned()),
             (Way::Helix, "an answer".to_owned()),
+            (Way::Helix, "ids in the query".to_owned()),
             (Way::Irc, "by IRC".to_owned()),
         ]
     );

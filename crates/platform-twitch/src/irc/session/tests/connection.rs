@@ -63,7 +63,7 @@ fn a_refused_login_waits_long_and_longer() {
         for round in 0..8 {
             bench.on(Input::Connected);
             let out = bench.line(&format!(":tmi.twitch.tv NOTICE * :{text}"));
-            assert!(out.contains(&Output::Close) && out.contains(&Output::News(News::LoginRefused)));
+            assert!(out.contains(&Output::Close) && out.contains(&Output::TokenRefused(1)));
             assert!(out.contains(&Output::Publish), "the line is an event all the same");
             assert_eq!(states(out), [ConnectionState::Error]);
             let wait = bench.session.next_deadline().unwrap() - bench.now();
@@ -185,13 +185,13 @@ fn reconnect_lets_what_is_in_flight_have_its_verdict_first() {
     let out = bench.line("@id=m-1 :tmi.twitch.tv USERSTATE #a");
     let verdict = Verdict::Delivered { provider_message_id: Some("m-1".to_owned()) };
     assert_eq!(verdicts(out), [&verdict]);
-    assert!(out.contains(&Output::Close) && out.contains(&Output::Connect), "at once: {out:?}");
+    assert!(out.contains(&Output::StepDown) && out.contains(&Output::Connect), "at once: {out:?}");
 
     let mut bench = Bench::ready();
     bench.say_written(1, "hi");
     bench.line(":tmi.twitch.tv RECONNECT");
     let out = bench.wait(seconds(2));
-    assert!(out.contains(&Output::Close));
+    assert!(out.contains(&Output::StepDown));
     assert!(matches!(verdicts(&out)[..], [Verdict::Unverified { .. }]));
 }
 

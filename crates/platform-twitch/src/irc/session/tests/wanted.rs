@@ -379,7 +379,7 @@ fn a_connection_that_the_server_wants_ended_is_asked_for_nothing_and_does_not_ke
     assert_eq!(written(&out), Vec::<String>::new());
     assert!(bench.session.next_deadline().is_some_and(|at| at > bench.now()), "nothing is due now");
     let out = bench.wait(seconds(3));
-    assert!(out.contains(&Output::Close) && out.contains(&Output::Connect));
+    assert!(out.contains(&Output::StepDown) && out.contains(&Output::Connect));
     bench.on(Input::Connected);
     bench.line(":tmi.twitch.tv CAP * ACK :twitch.tv/tags");
     let asked = written(bench.line(":tmi.twitch.tv 001 bot :Welcome"));

@@ -40,15 +40,23 @@ fn step() -> impl Strategy<Value = Step> {
 /// The server, and all that is seen of the session.
 #[derive(Default)]
 struct World {
-    is_in: BTreeSet<String>,
-    /// Left by the session and not asked for since.
-    given_up: BTreeSet<String>,
-    answers: VecDeque<String>,
+    newest: Served,
+    /// While the session has two connections.
+    former: Option<Served>,
     /// What the status would show.
     shown: BTreeSet<String>,
     joins: Vec<Instant>,
     said: u64,
     open: BTreeMap<u64, bool>,
+}
+
+/// One connection as the server has it.
+#[derive(Default)]
+struct Served {
+    is_in: BTreeSet<String>,
+    /// Left by the session and not asked for since.
+    given_up: BTreeSet<String>,
+    answers: VecDeque<String>,
 }
 
 // === impl World ===
@@ -61,9 +69,19 @@ impl World {
             match output {
                 Output::Connect => todo.extend(bench.on(Input::Connected).to_vec()),
                 Output::Close => self.lose(),
+                Output::StepDown => {
+                    assert!(self.former.is_none(), "a third connection");
+                    self.former = Some(std::mem::take(&mut self.newest));
+                }
+                Output::WriteFormer(frame) => {
+                    let text = String::from_utf8(frame.bytes.clone()).unwrap();
+                    self.former.as_mut().unwrap().heard(text.trim_end());
+                }
+                Output::CloseFormer => self.former = None,
                 Output::Write(frame) => {
                     let text = String::from_utf8(frame.bytes.clone()).unwrap();
-                    text.lines().for_each(|line| self.heard(line, bench.now()));
+                    text.lines().for_each(|line| self.newest.heard(line));
+                    self.joins.extend(text.starts_with("JOIN").then(|| bench.now()));
                     if let Some(ticket) = frame.ticket {
                         todo.extend(bench.on(Input::Written(ticket)).to_vec());
                     }
@@ -82,61 +100,23 @@ impl World {
         }
     }
 
-    fn heard(&mut self, line: &str, now: Instant) {
-        let mut words = line.split(' ');
-        let (command, name) = (words.next().unwrap(), words.next().unwrap_or_default());
-        match command {
-            "NICK" => {
-                self.answer(":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
-                self.answer(":tmi.twitch.tv 001 bot :Welcome");
-            }
-            "PING" => self.answer(&format!(":tmi.twitch.tv PONG tmi.twitch.tv {name}")),
-            "JOIN" => {
-                self.joins.push(now);
-                self.given_up.remove(name);
-                match name {
-                    "#nowhere" => {}
-                    "#banned" => self.answer("@msg-id=msg_banned :tmi.twitch.tv NOTICE #banned :no"),
-                    // A second JOIN of a channel is not answered.
-                    _ if !self.is_in.insert(name.to_owned()) => {}
-                    _ => {
-                        self.answer(&format!(":bot!bot@bot JOIN {name}"));
-                        self.answer(&format!("@mod=0 :tmi.twitch.tv USERSTATE {name}"));
-                        self.answer(&format!("@slow=0 :tmi.twitch.tv ROOMSTATE {name}"));
-                    }
-                }
-            }
-            "PART" => {
-                self.given_up.insert(name.to_owned());
-                if self.is_in.remove(name) {
-                    self.answer(&format!(":bot!bot@bot PART {name}"));
-                }
-            }
-            "PRIVMSG" => {
-                assert!(!self.given_up.contains(name), "said in {name} after it was left");
-                if self.is_in.contains(name) {
-                    self.answer(&format!("@id=m :tmi.twitch.tv USERSTATE {name}"));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn answer(&mut self, line: &str) {
-        self.answers.push_back(line.to_owned());
-    }
-
     fn lose(&mut self) {
-        self.is_in.clear();
-        self.given_up.clear();
-        self.answers.clear();
+        self.newest = Served::default();
     }
 
     fn answer_some(&mut self, bench: &mut Bench, count: usize) {
         for _ in 0..count {
-            let Some(line) = self.answers.pop_front() else { return };
-            let out = bench.line(&line).to_vec();
-            self.take(bench, out);
+            if let Some(line) = self.former.as_mut().and_then(|former| former.answers.pop_front()) {
+                let out = bench.former_line(&line).to_vec();
+                self.take(bench, out);
+            }
+            if let Some(line) = self.newest.answers.pop_front() {
+                let out = bench.line(&line).to_vec();
+                self.take(bench, out);
+            }
+            if self.newest.answers.is_empty() && self.former.as_ref().is_none_or(|f| f.answers.is_empty()) {
+                return;
+            }
         }
     }
 
@@ -176,13 +156,13 @@ impl World {
             }
             Step::Part(at) => {
                 let name = NAMES.get(at).copied().unwrap_or_default();
-                if self.is_in.remove(name) {
-                    self.answer(&format!(":bot!bot@bot PART {name}"));
+                if self.newest.is_in.remove(name) {
+                    self.newest.answer(&format!(":bot!bot@bot PART {name}"));
                 }
                 return;
             }
             Step::Reconnect if bench.session.is_online() => {
-                self.answer(":tmi.twitch.tv RECONNECT");
+                self.newest.answer(":tmi.twitch.tv RECONNECT");
                 return;
             }
             Step::Drop if !matches!(bench.session.phase, Phase::Waiting { .. }) => {
@@ -192,6 +172,53 @@ impl World {
             Step::Reconnect | Step::Drop => return,
         };
         self.take(bench, out);
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    fn heard(&mut self, line: &str) {
+        let mut words = line.split(' ');
+        let (command, name) = (words.next().unwrap(), words.next().unwrap_or_default());
+        match command {
+            "NICK" => {
+                self.answer(":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
+                self.answer(":tmi.twitch.tv 001 bot :Welcome");
+            }
+            "PING" => self.answer(&format!(":tmi.twitch.tv PONG tmi.twitch.tv {name}")),
+            "JOIN" => {
+                self.given_up.remove(name);
+                match name {
+                    "#nowhere" => {}
+                    "#banned" => self.answer("@msg-id=msg_banned :tmi.twitch.tv NOTICE #banned :no"),
+                    // A second JOIN of a channel is not answered.
+                    _ if !self.is_in.insert(name.to_owned()) => {}
+                    _ => {
+                        self.answer(&format!(":bot!bot@bot JOIN {name}"));
+                        self.answer(&format!("@mod=0 :tmi.twitch.tv USERSTATE {name}"));
+                        self.answer(&format!("@slow=0 :tmi.twitch.tv ROOMSTATE {name}"));
+                    }
+                }
+            }
+            "PART" => {
+                self.given_up.insert(name.to_owned());
+                if self.is_in.remove(name) {
+                    self.answer(&format!(":bot!bot@bot PART {name}"));
+                }
+            }
+            "PRIVMSG" => {
+                assert!(!self.given_up.contains(name), "said in {name} after it was left");
+                if self.is_in.contains(name) {
+                    self.answer(&format!("@id=m :tmi.twitch.tv USERSTATE {name}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, line: &str) {
+        self.answers.push_back(line.to_owned());
     }
 }
 
@@ -222,7 +249,8 @@ proptest! {
         prop_assert_eq!(&known, &wanted, "nothing is kept of what is not wanted");
         let can_be_joined: BTreeSet<String> =
             wanted.into_iter().filter(|name| name != "#banned" && name != "#nowhere").collect();
-        prop_assert_eq!(&world.is_in, &can_be_joined, "for the server");
+        prop_assert!(world.former.is_none());
+        prop_assert_eq!(&world.newest.is_in, &can_be_joined, "for the server");
         prop_assert_eq!(&world.shown, &can_be_joined, "for operators");
         for name in &can_be_joined {
             prop_assert_eq!(bench.session.availability(name, bench.now()), Availability::Ready);
