@@ -189,7 +189,6 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    #[expect(clippy::disallowed_methods, reason = "the test's executor is the owner of its tasks")]
     async fn who_waits_for_another_token_gets_the_next_one_or_learns_that_there_is_none() {
         let good = Credential::ready("a".into(), None, None);
         let (account, keeper) = Account::new(good.clone());
