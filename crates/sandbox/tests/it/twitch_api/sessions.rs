@@ -93,15 +93,8 @@ async fn a_client_that_does_not_come_loses_its_session() {
     sandbox.twitch_api().reconnect_sessions(&ALL, Some(Duration::from_millis(10)));
     assert_eq!(reader.closed().await, 4004);
     drop(reader);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     assert_eq!(sandbox.twitch_api().subscriptions()[0]["status"], "websocket_disconnected");
-}
-
-/// Until the sandbox has seen that all connections have ended.
-async fn wait_for_none(sandbox: &chatbus_sandbox::SandboxHandle) {
-    while !sandbox.twitch_api().sessions().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -112,7 +105,7 @@ async fn an_orphan_stands_in_the_way_until_it_is_deleted() {
     let reader = EventSub::connect(&sandbox).await;
     bot.subscribe(&reader.session, "hall", "bot").await;
     assert_eq!(api.drop_sessions(&ALL), 1);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     let orphans = bot.get("/helix/eventsub/subscriptions?status=websocket_disconnected").await;
     assert!(orphans["data"][0]["transport"]["disconnected_at"].is_string(), "{orphans}");
     let next = EventSub::connect(&sandbox).await;
@@ -122,7 +115,7 @@ async fn an_orphan_stands_in_the_way_until_it_is_deleted() {
     assert_eq!(bot.ask(Method::DELETE, &path, Value::Null).await.status, 204);
     assert_eq!(bot.subscribe(&next.session, "hall", "bot").await.status, 202);
     api.drop_sessions(&ALL);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     api.set_orphans_conflict(false);
     let last = EventSub::connect(&sandbox).await;
     assert_eq!(bot.subscribe(&last.session, "hall", "bot").await.status, 202);
