@@ -144,3 +144,12 @@ async fn connections_are_closed_with_a_code_dropped_and_frozen_as_a_test_asks() 
         assert!(api.close_sessions(&ALL, code, "").is_err(), "{code}");
     }
 }
+
+#[tokio::test]
+async fn a_sandbox_stops_whole_with_clients_connected() {
+    let sandbox = sandbox().await;
+    let mut reader = EventSub::connect(&sandbox).await;
+    Caller::user(&sandbox, "bot", READ).subscribe(&reader.session, "hall", "bot").await;
+    tokio::time::timeout(super::PATIENCE, sandbox.stop()).await.expect("it stops");
+    while let Some(Ok(_)) = reader.socket.next().await {}
+}
