@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use super::frames::Close;
 
 /// Frames that may wait for one connection.
-pub(super) const MAX_QUEUED: usize = 1_024;
+pub(super) const MAX_QUEUED: usize = 8_192;
 /// Keepalives are sent this much ahead of the timeout that clients are told.
 const KEEPALIVE_MARGIN: Duration = Duration::from_millis(500);
 

@@ -208,6 +208,12 @@ impl Hub {
         }
     }
 
+    /// Frames waiting for whoever is furthest behind and not frozen.
+    pub(in crate::twitch_api) fn backlog(&self) -> usize {
+        let behind = self.connections.values().filter(|connection| !connection.frozen);
+        behind.map(|connection| MAX_QUEUED - connection.outs.capacity()).max().unwrap_or_default()
+    }
+
     /// Whether nothing is to be read from and written to it.
     pub(super) fn is_frozen(&self, id: u64) -> bool {
         self.connections.get(&id).is_some_and(|connection| connection.frozen)

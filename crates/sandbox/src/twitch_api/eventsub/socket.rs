@@ -107,6 +107,7 @@ async fn carry(api: &TwitchApi, socket: &mut WebSocket, mut line: Line) {
                     if socket.send(Message::Text(text.into())).await.is_err() {
                         return;
                     }
+                    core.changed();
                 }
                 Some(Out::Close(reason)) => return close(socket, reason).await,
                 None => return,

@@ -144,6 +144,8 @@ impl TwitchApi {
             act(&mut world.hub, *id);
             world.hub.stir(*id);
         }
+        drop(world);
+        self.core.changed();
         ids.len()
     }
 
@@ -157,6 +159,7 @@ impl TwitchApi {
         }
         let now = self.core.moment();
         let known = self.core.lock().hub.revoke(id, status, now);
+        self.core.changed();
         if known { Ok(()) } else { Err(BadRequest::new("subscription", "is none that there is")) }
     }
 
@@ -203,5 +206,16 @@ impl TwitchApi {
     pub async fn wait_for_subscriptions(&self, count: usize) {
         self.wait_until(|world| world.hub.subscriptions.values().filter(|s| s.is_enabled()).count() >= count)
             .await;
+    }
+
+    /// Waits until there are exactly so many connections to EventSub.
+    pub async fn wait_for_sessions(&self, count: usize) {
+        self.wait_until(|world| world.hub.connections.len() == count).await;
+    }
+
+    /// Waits until the subscription with this id has this status.
+    pub async fn wait_for_status(&self, id: &str, status: &str) {
+        let has_it = |hub: &Hub| hub.subscriptions.values().any(|s| s.id == id && s.status == status);
+        self.wait_until(|world| has_it(&world.hub)).await;
     }
 }
