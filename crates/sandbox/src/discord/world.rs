@@ -1,0 +1,553 @@
+//! Who is there, what was said, and what is told of it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chatbus_event::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Say;
+use super::faults::Faults;
+use super::objects::{
+    BOT_ID, BOTS_ID, Channel, ChannelKind, GENERAL_ID, GUILD_ID, Message, User, moment, role_id, roles, set,
+    snowflake,
+};
+use super::session::Sessions;
+
+/// Messages that are kept; the oldest go first.
+const MAX_MESSAGES: usize = 100_000;
+/// Users and channels; further ones are refused.
+const MAX_KNOWN: usize = 100_000;
+/// How long a nonce counts.
+const NONCE_FOR: Duration = Duration::from_secs(300);
+/// The intents that need a grant: guild members, guild presences, message content.
+pub(super) const PRIVILEGED: u64 = MEMBERS | (1 << 8) | CONTENT;
+
+const GUILDS: u64 = 1;
+const MEMBERS: u64 = 1 << 1;
+const GUILD_MESSAGES: u64 = 1 << 9;
+const DIRECT_MESSAGES: u64 = 1 << 12;
+const CONTENT: u64 = 1 << 15;
+
+/// What a user said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// The message's id.
+    pub id: String,
+    /// The channel's id; of a direct message, the conversation's.
+    pub channel: String,
+    /// The user's id.
+    pub user: String,
+}
+
+/// What a client said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sent {
+    /// Counts from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The message's id.
+    pub id: String,
+    /// The channel's id.
+    pub channel: String,
+    /// The id of the one user who hears it, in a direct message.
+    pub user: Option<String>,
+    /// What.
+    pub text: String,
+    /// The nonce, as text.
+    pub nonce: Option<String>,
+    /// The id of the message it answers.
+    pub reply_to: Option<String>,
+    /// `allowed_mentions` as it came.
+    pub allowed_mentions: Value,
+    /// How often it came again under its nonce, and was not said.
+    pub repeats: u64,
+}
+
+/// What a client wants to say.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) channel: String,
+    pub(super) text: String,
+    pub(super) nonce: Option<Value>,
+    pub(super) enforce_nonce: bool,
+    pub(super) reply_to: Option<String>,
+    pub(super) must_exist: bool,
+    pub(super) allowed_mentions: Value,
+}
+
+/// Why it is not said: status, code, message.
+pub(super) type No = (u16, u64, &'static str);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) sessions: Sessions,
+    pub(super) faults: Faults,
+    pub(super) token_refused: bool,
+    pub(super) heartbeat: Duration,
+    pub(super) shards: u64,
+    pub(super) requests: u64,
+    pub(super) requests_refused: u64,
+    granted: u64,
+    flags: u64,
+    addr: SocketAddr,
+    users: BTreeMap<String, User>,
+    channels: BTreeMap<String, Channel>,
+    messages: VecDeque<Message>,
+    sent: VecDeque<Sent>,
+    nonces: HashMap<(String, String), (String, Timestamp)>,
+    count: u64,
+    repeats: u64,
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn new(addr: SocketAddr) -> Self {
+        let text = |id: &str, name: &str| {
+            (id.to_owned(), Channel { id: id.to_owned(), name: name.to_owned(), kind: ChannelKind::Text })
+        };
+        let bot = User {
+            id: BOT_ID.to_owned(),
+            login: "sandbot".to_owned(),
+            nick: None,
+            roles: Vec::new(),
+            bot: true,
+            joined_at: Some(Timestamp::EPOCH),
+        };
+        let mut world = Self {
+            sessions: Sessions::default(),
+            faults: Faults::default(),
+            token_refused: false,
+            heartbeat: Duration::from_millis(41_250),
+            shards: 1,
+            requests: 0,
+            requests_refused: 0,
+            granted: 0,
+            flags: 0,
+            addr,
+            users: BTreeMap::from([(bot.id.clone(), bot)]),
+            channels: BTreeMap::from([text(GENERAL_ID, "general"), text(BOTS_ID, "bots")]),
+            messages: VecDeque::new(),
+            sent: VecDeque::new(),
+            nonces: HashMap::new(),
+            count: 0,
+            repeats: 0,
+        };
+        world.grant_intents(PRIVILEGED, false);
+        world
+    }
+
+    pub(super) fn grant_intents(&mut self, bits: u64, hidden: bool) {
+        self.granted = bits;
+        let shown = if hidden { PRIVILEGED } else { bits };
+        // Flags of an application that is in few guilds.
+        let flags = [(MEMBERS, 1 << 15), (1 << 8, 1 << 13), (CONTENT, 1 << 19)];
+        self.flags = flags.iter().filter(|(bit, _)| shown & bit != 0).map(|(_, flag)| flag).sum();
+    }
+
+    /// Privileged intents among these that the application does not have.
+    pub(super) fn not_granted(&self, intents: u64) -> u64 {
+        intents & PRIVILEGED & !self.granted
+    }
+
+    pub(super) fn gateway_url(&self) -> String {
+        format!("ws://{}", self.addr)
+    }
+
+    pub(super) fn application(&self) -> Value {
+        json!({ "id": BOT_ID, "name": "sandbot", "icon": null, "description": "", "bot_public": false,
+            "bot_require_code_grant": false, "verify_key": "", "team": null, "flags": self.flags })
+    }
+
+    pub(super) fn own_user(&self) -> Value {
+        self.users.get(BOT_ID).map_or(Value::Null, User::own_json)
+    }
+
+    pub(super) fn user(&self, id: &str) -> Option<Value> {
+        self.users.get(id).map(User::json)
+    }
+
+    pub(super) fn ready(&self, session: &str, shard: [u64; 2]) -> Value {
+        json!({
+            "v": 10, "user": self.own_user(), "guilds": [{ "id": GUILD_ID, "unavailable": true }],
+            "session_id": session, "session_type": "normal", "resume_gateway_url": self.gateway_url(),
+            "shard": shard, "application": { "id": BOT_ID, "flags": self.flags }, "private_channels": [],
+            "relationships": [], "user_settings": {}, "presences": [], "guild_join_requests": [],
+            "geo_ordered_rtc_regions": [], "_trace": [],
+        })
+    }
+
+    /// The guild as REST gives it.
+    pub(super) fn guild(&self) -> Value {
+        json!({
+            "id": GUILD_ID, "name": "Sandbox", "icon": null, "splash": null, "discovery_splash": null, "banner": null,
+            "owner_id": "900000000000000999", "afk_channel_id": null, "afk_timeout": 300, "verification_level": 0,
+            "default_message_notifications": 0, "explicit_content_filter": 0, "roles": roles(), "emojis": [],
+            "features": [], "mfa_level": 0, "application_id": null, "system_channel_id": null,
+            "system_channel_flags": 0, "rules_channel_id": null, "vanity_url_code": null, "description": null,
+            "premium_tier": 0, "premium_subscription_count": 0, "preferred_locale": "en-US",
+            "public_updates_channel_id": null, "nsfw_level": 0, "stickers": [], "premium_progress_bar_enabled": false,
+            "safety_alerts_channel_id": null, "max_members": 500_000, "max_presences": null, "widget_enabled": false,
+        })
+    }
+
+    /// The guild as the gateway gives it.
+    pub(super) fn guild_create(&self) -> Value {
+        let mut guild = self.guild();
+        let members: Vec<Value> =
+            self.users.values().filter(|user| user.joined_at.is_some()).map(User::full_member_json).collect();
+        for (key, value) in [
+            ("joined_at", json!(moment(Timestamp::EPOCH))),
+            ("large", json!(false)),
+            ("unavailable", json!(false)),
+            ("member_count", json!(members.len())),
+            ("members", json!(members)),
+            ("channels", json!(self.guild_channels())),
+            ("threads", json!(self.threads())),
+            ("voice_states", json!([])),
+            ("presences", json!([])),
+            ("stage_instances", json!([])),
+            ("guild_scheduled_events", json!([])),
+            ("soundboard_sounds", json!([])),
+        ] {
+            set(&mut guild, key, value);
+        }
+        guild
+    }
+
+    pub(super) fn guild_channels(&self) -> Vec<Value> {
+        let is_text = |channel: &&Channel| channel.kind == ChannelKind::Text;
+        self.channels.values().filter(is_text).map(|channel| self.channel_json(channel)).collect()
+    }
+
+    pub(super) fn threads(&self) -> Vec<Value> {
+        let is_thread = |channel: &&Channel| matches!(channel.kind, ChannelKind::Thread { .. });
+        self.channels.values().filter(is_thread).map(|channel| self.channel_json(channel)).collect()
+    }
+
+    pub(super) fn channel(&self, id: &str) -> Option<Value> {
+        self.channels.get(id).map(|channel| self.channel_json(channel))
+    }
+
+    fn channel_json(&self, channel: &Channel) -> Value {
+        channel.json(|user| self.user(user))
+    }
+
+    fn new_id(&mut self, now: Timestamp) -> String {
+        self.count += 1;
+        snowflake(now, self.count)
+    }
+
+    /// The id of somebody called so, who is new if need be.
+    fn user_named(&mut self, login: &str, now: Timestamp) -> Result<String, &'static str> {
+        if let Some(user) = self.users.values().find(|user| user.login == login) {
+            return Ok(user.id.clone());
+        }
+        if login.is_empty() || self.users.len() >= MAX_KNOWN {
+            return Err("login is empty, or there are too many users");
+        }
+        let id = self.new_id(now);
+        let user = User {
+            id: id.clone(),
+            login: login.to_owned(),
+            nick: None,
+            roles: Vec::new(),
+            bot: false,
+            joined_at: Some(now),
+        };
+        self.users.insert(id.clone(), user);
+        Ok(id)
+    }
+
+    /// The conversation of the bot with somebody.
+    pub(super) fn direct(&mut self, user: &str, now: Timestamp) -> Option<String> {
+        self.users.get(user)?;
+        let kind = ChannelKind::Direct { user: user.to_owned() };
+        if let Some(channel) = self.channels.values().find(|channel| channel.kind == kind) {
+            return Some(channel.id.clone());
+        }
+        if self.channels.len() >= MAX_KNOWN {
+            return None;
+        }
+        let id = self.new_id(now);
+        self.channels.insert(id.clone(), Channel { id: id.clone(), name: String::new(), kind });
+        Some(id)
+    }
+
+    fn channel_named(&self, name: &str) -> Option<String> {
+        let name = name.trim_start_matches('#');
+        let is = |channel: &&Channel| channel.id == name || (!name.is_empty() && channel.name == name);
+        self.channels.values().find(is).map(|channel| channel.id.clone())
+    }
+
+    pub(super) fn say(&mut self, say: &Say, now: Timestamp) -> Result<Said, &'static str> {
+        if say.text.is_empty() {
+            return Err("text is empty");
+        }
+        let roles = match &say.roles {
+            None => None,
+            Some(names) => {
+                let ids: Option<Vec<String>> = names.iter().map(|name| role_id(name)).collect();
+                Some(ids.ok_or("roles has a role that is not there")?)
+            }
+        };
+        let named = match &say.channel {
+            None => None,
+            Some(name) => Some(self.channel_named(name).ok_or("channel is not there")?),
+        };
+        let author = self.user_named(&say.login, now)?;
+        if let Some(user) = self.users.get_mut(&author) {
+            user.bot = say.bot;
+            user.nick = say.nick.clone().or(user.nick.take());
+            user.roles = roles.unwrap_or_else(|| std::mem::take(&mut user.roles));
+        }
+        let channel = match named {
+            Some(channel) => channel,
+            None => self.direct(&author, now).ok_or("there are too many channels")?,
+        };
+        let (id, text) = (self.new_id(now), say.text.clone());
+        let message = Message {
+            id: id.clone(),
+            channel: channel.clone(),
+            author: author.clone(),
+            text,
+            nonce: None,
+            reply_to: say.reply_to.clone(),
+            at: now,
+            edited_at: None,
+        };
+        self.publish(message);
+        Ok(Said { id, channel, user: author })
+    }
+
+    /// A client says something; the message as it is answered, and whether it is new.
+    pub(super) fn post(&mut self, post: Post, now: Timestamp) -> Result<Value, No> {
+        if !self.channels.contains_key(&post.channel) {
+            return Err((404, 10_003, "Unknown Channel"));
+        }
+        if post.text.is_empty() {
+            return Err((400, 50_006, "Cannot send an empty message"));
+        }
+        if post.text.chars().count() > 2_000 {
+            return Err((400, 50_035, "Invalid Form Body"));
+        }
+        let nonce = post.nonce.as_ref().map(|nonce| match nonce {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        if nonce.as_ref().is_some_and(|nonce| nonce.len() > 25) {
+            return Err((400, 50_035, "Invalid Form Body"));
+        }
+        let key = nonce.clone().filter(|_| post.enforce_nonce).map(|nonce| (post.channel.clone(), nonce));
+        if let Some((id, at)) = key.as_ref().and_then(|key| self.nonces.get(key))
+            && now.since(*at) < NONCE_FOR
+        {
+            let id = id.clone();
+            self.repeats += 1;
+            if let Some(sent) = self.sent.iter_mut().rev().find(|sent| sent.id == id) {
+                sent.repeats += 1;
+            }
+            return Ok(self.message(&id).unwrap_or(Value::Null));
+        }
+        let reply_to = post.reply_to.filter(|id| self.messages.iter().any(|message| message.id == *id));
+        if reply_to.is_none() && post.must_exist {
+            return Err((400, 50_035, "Invalid Form Body"));
+        }
+        let id = self.new_id(now);
+        if let Some(key) = key {
+            self.nonces.retain(|_, (_, at)| now.since(*at) < NONCE_FOR);
+            self.nonces.insert(key, (id.clone(), now));
+        }
+        let user = match self.channels.get(&post.channel).map(|channel| &channel.kind) {
+            Some(ChannelKind::Direct { user }) => Some(user.clone()),
+            _ => None,
+        };
+        if self.sent.len() >= MAX_MESSAGES {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent {
+            seq: self.sent.back().map_or(1, |last| last.seq + 1),
+            at: now,
+            id: id.clone(),
+            channel: post.channel.clone(),
+            user,
+            text: post.text.clone(),
+            nonce,
+            reply_to: reply_to.clone(),
+            allowed_mentions: post.allowed_mentions,
+            repeats: 0,
+        });
+        self.publish(Message {
+            id: id.clone(),
+            channel: post.channel,
+            author: BOT_ID.to_owned(),
+            text: post.text,
+            nonce: post.nonce,
+            reply_to,
+            at: now,
+            edited_at: None,
+        });
+        Ok(self.message(&id).unwrap_or(Value::Null))
+    }
+
+    pub(super) fn edit(&mut self, id: &str, text: &str, now: Timestamp) -> Result<Value, &'static str> {
+        let found = self.messages.iter_mut().find(|message| message.id == id);
+        let message = found.ok_or("message is not there")?;
+        (message.text, message.edited_at) = (text.to_owned(), Some(now));
+        let message = message.clone();
+        self.tell_message("MESSAGE_UPDATE", &message);
+        Ok(self.message(id).unwrap_or(Value::Null))
+    }
+
+    pub(super) fn delete(&mut self, id: &str) -> Result<(), &'static str> {
+        let at = self.messages.iter().position(|message| message.id == id).ok_or("message is not there")?;
+        let Some(message) = self.messages.remove(at) else { return Ok(()) };
+        let mut data = json!({ "id": message.id, "channel_id": message.channel });
+        let is_direct = self.is_direct(&message.channel);
+        if !is_direct {
+            set(&mut data, "guild_id", json!(GUILD_ID));
+        }
+        let needed = if is_direct { DIRECT_MESSAGES } else { GUILD_MESSAGES };
+        self.tell("MESSAGE_DELETE", needed, is_direct, |_| data.clone());
+        Ok(())
+    }
+
+    pub(super) fn join(&mut self, login: &str, now: Timestamp) -> String {
+        let id = self.user_named(login, now).unwrap_or_default();
+        let Some(user) = self.users.get_mut(&id) else { return id };
+        user.joined_at = Some(now);
+        let mut member = user.full_member_json();
+        set(&mut member, "guild_id", json!(GUILD_ID));
+        self.tell("GUILD_MEMBER_ADD", MEMBERS, false, |_| member.clone());
+        id
+    }
+
+    pub(super) fn leave(&mut self, login: &str) -> Result<(), &'static str> {
+        let found = self.users.values_mut().find(|user| user.login == login);
+        let user = found.ok_or("login is not there")?;
+        user.joined_at = None;
+        let data = json!({ "guild_id": GUILD_ID, "user": user.json() });
+        self.tell("GUILD_MEMBER_REMOVE", MEMBERS, false, |_| data.clone());
+        Ok(())
+    }
+
+    pub(super) fn thread(&mut self, parent: &str, name: &str, now: Timestamp) -> Result<String, &'static str> {
+        let parent = self.channel_named(parent).ok_or("channel is not there")?;
+        let id = self.new_id(now);
+        let kind = ChannelKind::Thread { parent };
+        let channel = Channel { id: id.clone(), name: name.to_owned(), kind };
+        let mut data = self.channel_json(&channel);
+        self.channels.insert(id.clone(), channel);
+        set(&mut data, "newly_created", json!(true));
+        self.tell("THREAD_CREATE", GUILDS, false, |_| data.clone());
+        Ok(id)
+    }
+
+    pub(super) fn dispatch_raw(&mut self, name: &str, data: &Value) {
+        self.sessions.tell_all(name, |_, _| Some(data.clone()));
+    }
+
+    /// A message by its id, as REST gives it.
+    pub(super) fn message(&self, id: &str) -> Option<Value> {
+        let message = self.messages.iter().rev().find(|message| message.id == id)?;
+        Some(self.message_json(message))
+    }
+
+    /// Messages of a channel, the newest first, of those that `is_wanted` by their id: the oldest of them when
+    /// `oldest`.
+    pub(super) fn messages_of(
+        &self,
+        channel: &str,
+        limit: usize,
+        oldest: bool,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Vec<Value> {
+        let is_it = |message: &&Message| {
+            message.channel == channel && message.id.parse().is_ok_and(&is_wanted)
+        };
+        let wanted = self.messages.iter().filter(is_it);
+        let mut some: Vec<&Message> = if oldest {
+            wanted.take(limit).collect()
+        } else {
+            wanted.rev().take(limit).collect()
+        };
+        if oldest {
+            some.reverse();
+        }
+        some.into_iter().map(|message| self.message_json(message)).collect()
+    }
+
+    pub(super) fn sent(&self, after: u64) -> Vec<Sent> {
+        self.sent.iter().filter(|sent| sent.seq > after).cloned().collect()
+    }
+
+    pub(super) fn counters(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::from([
+            ("identifies", self.sessions.identifies),
+            ("resumes", self.sessions.resumes),
+            ("resumes_refused", self.sessions.resumes_refused),
+            ("requests", self.requests),
+            ("requests_refused", self.requests_refused),
+            ("repeats", self.repeats),
+        ])
+    }
+
+    fn is_direct(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some_and(|channel| matches!(channel.kind, ChannelKind::Direct { .. }))
+    }
+
+    fn publish(&mut self, message: Message) {
+        self.tell_message("MESSAGE_CREATE", &message);
+        if self.messages.len() >= MAX_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message);
+    }
+
+    fn message_json(&self, message: &Message) -> Value {
+        let author = self.user(&message.author).unwrap_or(Value::Null);
+        let mentioned = self.users.values().filter(|user| message.text.contains(&format!("<@{}>", user.id)));
+        let mentions: Vec<Value> = mentioned.map(User::json).collect();
+        let parent = message.reply_to.as_ref();
+        let parent = parent.and_then(|id| self.messages.iter().find(|message| message.id == *id));
+        let replied = parent.map(|parent| {
+            parent.json(self.user(&parent.author).unwrap_or(Value::Null), &[], None)
+        });
+        message.json(author, &mentions, replied)
+    }
+
+    fn tell_message(&mut self, name: &str, message: &Message) {
+        let mut data = self.message_json(message);
+        let is_direct = self.is_direct(&message.channel);
+        if !is_direct {
+            set(&mut data, "guild_id", json!(GUILD_ID));
+            let member = self.users.get(&message.author).map_or(Value::Null, User::member_json);
+            set(&mut data, "member", member);
+        }
+        let needed = if is_direct { DIRECT_MESSAGES } else { GUILD_MESSAGES };
+        // Without the intent the text is hidden, but for direct messages, our own, and where we are mentioned.
+        let is_open =
+            is_direct || message.author == BOT_ID || message.text.contains(&format!("<@{BOT_ID}>"));
+        self.tell(name, needed, is_direct, |intents| {
+            let mut data = data.clone();
+            if !is_open && intents & CONTENT == 0 {
+                set(&mut data, "content", json!(""));
+            }
+            data
+        });
+    }
+
+    /// Dispatches to the sessions that asked for it, on the shard of the guild, or of direct messages.
+    fn tell(&mut self, name: &str, needed: u64, is_direct: bool, data: impl Fn(u64) -> Value) {
+        let guild: u64 = if is_direct { 0 } else { GUILD_ID.parse().unwrap_or(0) };
+        self.sessions.tell_all(name, |intents, [shard, of]| {
+            let is_its = (guild >> 22) % of.max(1) == shard;
+            (is_its && intents & needed == needed).then(|| data(intents))
+        });
+    }
+}
