@@ -35,7 +35,18 @@ mod tests {
         for text in ["80351110224678912", "discord:80351110224678912", " 80351110224678912"] {
             assert_eq!(user_id(text).as_deref(), Some("80351110224678912"), "{text:?}");
         }
-        for bad in ["", "discord:", "twitch:1337", "discord:discord:1", "ada", "1 2", "-1", "+1", "0", "99999999999999999999"] {
+        for bad in [
+            "",
+            "discord:",
+            "twitch:1337",
+            "discord:discord:1",
+            "ada",
+            "1 2",
+            "-1",
+            "+1",
+            "0",
+            "99999999999999999999",
+        ] {
             assert_eq!(user_id(bad), None, "{bad:?}");
         }
     }

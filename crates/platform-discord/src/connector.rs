@@ -56,7 +56,11 @@ impl DiscordConnector {
     ///
     /// # Errors
     /// When the provider of cryptography supports no protocol version, which the one used does.
-    pub fn new(config: DiscordConfig, notes: Arc<dyn Notes>, clock: Arc<dyn Clock>) -> Result<Self, rustls::Error> {
+    pub fn new(
+        config: DiscordConfig,
+        notes: Arc<dyn Notes>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, rustls::Error> {
         // The gateway's library takes the provider of the process, and gives up where there is none. Somebody
         // else's choice is as good.
         let _ = aws_lc_rs::default_provider().install_default();
@@ -267,7 +271,12 @@ impl Shared {
             (texts(wanted), texts(directory.added()), texts(&known), unknown)
         };
         for channel in &refused {
-            warn!(event = "discord.channel_refused", platform = PLATFORM, channel = &**channel, "there is no such channel in the guild");
+            warn!(
+                event = "discord.channel_refused",
+                platform = PLATFORM,
+                channel = &**channel,
+                "there is no such channel in the guild"
+            );
         }
         self.status.update(|snapshot| {
             snapshot.wanted_channels = wanted;
@@ -277,7 +286,10 @@ impl Shared {
             }
             snapshot.refused_channels = refused
                 .iter()
-                .map(|channel| RefusedChannel { channel: channel.to_string(), code: "unknown_channel".to_owned() })
+                .map(|channel| RefusedChannel {
+                    channel: channel.to_string(),
+                    code: "unknown_channel".to_owned(),
+                })
                 .collect();
         });
     }
@@ -291,7 +303,13 @@ fn missing_intent(config: &DiscordConfig) -> String {
         (Intents::GUILD_MEMBERS, "SERVER MEMBERS INTENT"),
         (Intents::GUILD_PRESENCES, "PRESENCE INTENT"),
     ];
-    let asked: Vec<&str> =
-        names.into_iter().filter(|(intent, _)| config.intents.contains(*intent)).map(|(_, name)| name).collect();
-    format!("switch on {} for the bot in Discord's developer portal, or leave it out of DISCORD_INTENTS", asked.join(" and "))
+    let asked: Vec<&str> = names
+        .into_iter()
+        .filter(|(intent, _)| config.intents.contains(*intent))
+        .map(|(_, name)| name)
+        .collect();
+    format!(
+        "switch on {} for the bot in Discord's developer portal, or leave it out of DISCORD_INTENTS",
+        asked.join(" and ")
+    )
 }

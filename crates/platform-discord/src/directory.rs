@@ -129,10 +129,9 @@ impl Directory {
         if let Some(owner) = guild.get("owner_id").as_ref().and_then(id_of) {
             self.owner = Some(owner);
         }
-        for (list, learn) in [
-            ("roles", Self::learn_role as fn(&mut Self, &Raw)),
-            ("channels", Self::learn_channel),
-        ] {
+        for (list, learn) in
+            [("roles", Self::learn_role as fn(&mut Self, &Raw)), ("channels", Self::learn_channel)]
+        {
             let all = guild.get(list).and_then(|list| list.as_array());
             all.unwrap_or_default().iter().for_each(|one| learn(self, one));
         }
@@ -211,7 +210,10 @@ mod tests {
     fn threads_of_wanted_channels_are_read_and_other_channels_are_not() {
         let mut directory = directory();
         let read = |directory: &Directory| {
-            ["10", "11", "20", "21", "3", "99"].into_iter().filter(|id| directory.is_wanted(id)).collect::<Vec<_>>()
+            ["10", "11", "20", "21", "3", "99"]
+                .into_iter()
+                .filter(|id| directory.is_wanted(id))
+                .collect::<Vec<_>>()
         };
         assert_eq!(read(&directory), ["10", "20"]);
         assert_eq!(directory.set_added(&["#bots".to_owned(), "10".to_owned(), "nowhere".to_owned()]), 1);

@@ -115,7 +115,12 @@ impl Frame {
 
 impl Normalizer {
     /// A normaliser of this guild that reads these channels, as [`channel_id`](crate::channel_id) gives them.
-    pub fn new(config: NormalizerConfig, guild: &str, channels: &[Arc<str>], entropy: Arc<dyn Entropy>) -> Self {
+    pub fn new(
+        config: NormalizerConfig,
+        guild: &str,
+        channels: &[Arc<str>],
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self::with(config, Arc::new(RwLock::new(Directory::new(guild, channels))), entropy)
     }
 
@@ -173,18 +178,24 @@ impl Normalizer {
         let change: fn(&mut Directory, &Raw) = match name {
             "GUILD_CREATE" | "GUILD_UPDATE" => Directory::learn_guild,
             "THREAD_LIST_SYNC" => Directory::learn_threads,
-            "CHANNEL_CREATE" | "CHANNEL_UPDATE" | "THREAD_CREATE" | "THREAD_UPDATE" => Directory::learn_channel,
+            "CHANNEL_CREATE" | "CHANNEL_UPDATE" | "THREAD_CREATE" | "THREAD_UPDATE" => {
+                Directory::learn_channel
+            }
             "CHANNEL_DELETE" | "THREAD_DELETE" => Directory::forget_channel,
             "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE" => {
                 |directory, data| data.get("role").iter().for_each(|role| directory.learn_role(role))
             }
-            "GUILD_ROLE_DELETE" => {
-                |directory, data| data.get("role_id").as_ref().and_then(id_of).iter().for_each(|id| directory.forget_role(*id))
-            }
+            "GUILD_ROLE_DELETE" => |directory, data| {
+                data.get("role_id").as_ref().and_then(id_of).iter().for_each(|id| directory.forget_role(*id))
+            },
             _ => return,
         };
         let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
-        let guild = data.get(if name.starts_with("GUILD_") && data.get("guild_id").is_none() { "id" } else { "guild_id" });
+        let guild = data.get(if name.starts_with("GUILD_") && data.get("guild_id").is_none() {
+            "id"
+        } else {
+            "guild_id"
+        });
         if guild.as_ref().and_then(id_of) == Some(directory.guild()) {
             change(&mut directory, data);
         }

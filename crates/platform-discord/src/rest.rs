@@ -127,7 +127,11 @@ impl Rest {
     }
 
     /// Asks, if the limits allow it now. `is_held` is looked at as the last step before bytes go out.
-    pub(crate) async fn ask(&self, call: &Call, is_held: impl FnOnce() -> bool) -> Result<Answer, Unanswered> {
+    pub(crate) async fn ask(
+        &self,
+        call: &Call,
+        is_held: impl FnOnce() -> bool,
+    ) -> Result<Answer, Unanswered> {
         let now = self.clock.instant();
         {
             let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);

@@ -109,15 +109,21 @@ impl DiscordSink {
         verdict
     }
 
-    async fn say(&self, channel: &Arc<str>, part: &str, nonce: &str, outbound: &Outbound, is_first: bool) -> Verdict {
+    async fn say(
+        &self,
+        channel: &Arc<str>,
+        part: &str,
+        nonce: &str,
+        outbound: &Outbound,
+        is_first: bool,
+    ) -> Verdict {
         let reply_to = outbound.reply_to.as_deref().filter(|id| is_first && snowflake(id).is_some());
         let body = Body {
             content: part,
             nonce,
             enforce_nonce: true,
             allowed_mentions: Mentions { parse: [], replied_user: false },
-            message_reference: reply_to
-                .map(|message_id| Reference { message_id, fail_if_not_exists: false }),
+            message_reference: reply_to.map(|message_id| Reference { message_id, fail_if_not_exists: false }),
         };
         let Ok(body) = serde_json::to_vec(&body) else {
             return refused(PermanentReason::Rejected, "bad_text", "the text cannot be written");
@@ -157,7 +163,8 @@ impl Sink for DiscordSink {
         let until = match target {
             Target::Channel(channel) => rest.outlook(SAY, channel),
             Target::User(user) => {
-                let known = self.direct.lock().unwrap_or_else(PoisonError::into_inner).peek(user).map(Arc::clone);
+                let known =
+                    self.direct.lock().unwrap_or_else(PoisonError::into_inner).peek(user).map(Arc::clone);
                 match known {
                     Some(channel) => rest.outlook(SAY, &channel),
                     None => rest.outlook(DIRECT, ""),
@@ -191,7 +198,13 @@ impl Sink for DiscordSink {
                 Verdict::Delivered { provider_message_id } => first_id = first_id.or(provider_message_id),
                 other if at == 0 => return other,
                 other => {
-                    warn!(event = "discord.split_failed", platform = PLATFORM, sent = at, of = parts.len(), "only some parts of a text went out");
+                    warn!(
+                        event = "discord.split_failed",
+                        platform = PLATFORM,
+                        sent = at,
+                        of = parts.len(),
+                        "only some parts of a text went out"
+                    );
                     let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
                     partial.put(Arc::clone(id), (at, first_id));
                     return in_part(other, at, parts.len());

@@ -24,47 +24,47 @@ const fn passes(seconds: u64) -> Class {
 
 /// Codes of Discord's reference (JSON Error Codes) that a message can meet.
 const CODES: &[(u64, Class)] = &[
-    (10_003, Class::Rejected), // Unknown channel
-    (10_004, Class::Rejected), // Unknown guild
-    (10_008, Class::Rejected), // Unknown message
-    (10_013, Class::Rejected), // Unknown user
-    (20_009, Class::Rejected), // Explicit content cannot be sent to the recipient
-    (20_012, Class::Rejected), // Not authorised to do this on this application
-    (20_016, passes(5)),       // Slow mode
-    (20_022, passes(30)),      // Announcement rate limit
-    (20_026, Class::Rejected), // The bot was flagged by the anti-spam system
-    (20_028, passes(5)),       // The channel's write rate limit
-    (20_029, passes(5)),       // The server's write rate limit
-    (20_031, Class::Rejected), // Words that are not allowed
-    (30_007, Class::Rejected), // Maximum of webhooks
-    (30_010, Class::Rejected), // Maximum of reactions
-    (30_013, Class::Rejected), // Maximum of channels
-    (30_033, Class::Rejected), // Maximum of thread participants
-    (30_046, Class::Rejected), // Maximum of edits to old messages
-    (40_001, Class::Reauth),   // Unauthorised
-    (40_002, Class::Reauth),   // The account must be verified
-    (40_003, passes(60)),      // Opening direct messages too fast
-    (40_004, passes(60)),      // Sending is switched off for the moment
-    (40_005, Class::Rejected), // Too large
-    (40_007, Class::Rejected), // The user is banned from this guild
-    (40_062, passes(5)),       // Service resource is being rate limited
-    (40_067, Class::Rejected), // A tag is needed to post in a forum
-    (40_333, Class::Rejected), // The network in front refused the request
-    (50_001, Class::Rejected), // Missing access
-    (50_006, Class::Rejected), // Empty message
-    (50_007, Class::Rejected), // Cannot send messages to this user
-    (50_008, Class::Rejected), // Not a text channel
-    (50_009, Class::Rejected), // Verification level too high
-    (50_013, Class::Rejected), // Missing permissions
-    (50_014, Class::Reauth),   // Invalid authentication token
-    (50_024, Class::Rejected), // Not on this type of channel
-    (50_033, Class::Rejected), // Invalid recipients
-    (50_035, Class::Rejected), // Invalid form body
-    (50_068, Class::Rejected), // Invalid message type
-    (50_083, Class::Rejected), // The thread is archived
-    (50_109, Class::Rejected), // Invalid JSON
-    (50_278, Class::Rejected), // No guild in common with this user
-    (130_000, passes(5)),      // The resource is overloaded
+    (10_003, Class::Rejected),  // Unknown channel
+    (10_004, Class::Rejected),  // Unknown guild
+    (10_008, Class::Rejected),  // Unknown message
+    (10_013, Class::Rejected),  // Unknown user
+    (20_009, Class::Rejected),  // Explicit content cannot be sent to the recipient
+    (20_012, Class::Rejected),  // Not authorised to do this on this application
+    (20_016, passes(5)),        // Slow mode
+    (20_022, passes(30)),       // Announcement rate limit
+    (20_026, Class::Rejected),  // The bot was flagged by the anti-spam system
+    (20_028, passes(5)),        // The channel's write rate limit
+    (20_029, passes(5)),        // The server's write rate limit
+    (20_031, Class::Rejected),  // Words that are not allowed
+    (30_007, Class::Rejected),  // Maximum of webhooks
+    (30_010, Class::Rejected),  // Maximum of reactions
+    (30_013, Class::Rejected),  // Maximum of channels
+    (30_033, Class::Rejected),  // Maximum of thread participants
+    (30_046, Class::Rejected),  // Maximum of edits to old messages
+    (40_001, Class::Reauth),    // Unauthorised
+    (40_002, Class::Reauth),    // The account must be verified
+    (40_003, passes(60)),       // Opening direct messages too fast
+    (40_004, passes(60)),       // Sending is switched off for the moment
+    (40_005, Class::Rejected),  // Too large
+    (40_007, Class::Rejected),  // The user is banned from this guild
+    (40_062, passes(5)),        // Service resource is being rate limited
+    (40_067, Class::Rejected),  // A tag is needed to post in a forum
+    (40_333, Class::Rejected),  // The network in front refused the request
+    (50_001, Class::Rejected),  // Missing access
+    (50_006, Class::Rejected),  // Empty message
+    (50_007, Class::Rejected),  // Cannot send messages to this user
+    (50_008, Class::Rejected),  // Not a text channel
+    (50_009, Class::Rejected),  // Verification level too high
+    (50_013, Class::Rejected),  // Missing permissions
+    (50_014, Class::Reauth),    // Invalid authentication token
+    (50_024, Class::Rejected),  // Not on this type of channel
+    (50_033, Class::Rejected),  // Invalid recipients
+    (50_035, Class::Rejected),  // Invalid form body
+    (50_068, Class::Rejected),  // Invalid message type
+    (50_083, Class::Rejected),  // The thread is archived
+    (50_109, Class::Rejected),  // Invalid JSON
+    (50_278, Class::Rejected),  // No guild in common with this user
+    (130_000, passes(5)),       // The resource is overloaded
     (160_002, Class::Rejected), // Cannot reply without permission to read the history
     (160_005, Class::Rejected), // The thread is locked
     (200_000, Class::Rejected), // Blocked by automatic moderation
@@ -127,16 +127,21 @@ fn unsaid(unanswered: &Unanswered) -> Verdict {
     match unanswered {
         Unanswered::NotBefore(_) => Verdict::NotNow,
         Unanswered::Unauthorized => unauthorized(),
-        Unanswered::Unreachable(why) => {
-            Verdict::Retry { after: Duration::from_secs(1), code: "unreachable".to_owned(), message: why.clone() }
-        }
+        Unanswered::Unreachable(why) => Verdict::Retry {
+            after: Duration::from_secs(1),
+            code: "unreachable".to_owned(),
+            message: why.clone(),
+        },
         Unanswered::Lost(why) => unverified("connection_lost", why),
     }
 }
 
 /// The token was refused.
 pub(crate) fn unauthorized() -> Verdict {
-    Verdict::Reauth { code: "unauthorized".to_owned(), message: "Discord refuses DISCORD_BOT_TOKEN".to_owned() }
+    Verdict::Reauth {
+        code: "unauthorized".to_owned(),
+        message: "Discord refuses DISCORD_BOT_TOKEN".to_owned(),
+    }
 }
 
 fn unverified(code: &str, message: &str) -> Verdict {
@@ -197,7 +202,9 @@ mod tests {
             let Judged { verdict, is_unknown } = of(status, code, Some(7));
             let told = match verdict {
                 Verdict::Permanent { code, .. } if is_unknown => format!("unknown {code}"),
-                Verdict::Permanent { reason: PermanentReason::Rejected, code, .. } => format!("rejected {code}"),
+                Verdict::Permanent { reason: PermanentReason::Rejected, code, .. } => {
+                    format!("rejected {code}")
+                }
                 Verdict::Retry { after, code, .. } => {
                     assert_eq!(after, Duration::from_secs(7), "as long as the answer says");
                     format!("retry {code}")

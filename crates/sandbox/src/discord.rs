@@ -27,8 +27,8 @@ pub use faults::{Refusal, Scope};
 pub use objects::{BOT_ID, BOTS_ID, GENERAL_ID, GUILD_ID, MODERATOR_ROLE_ID, WIZARD_ROLE_ID};
 pub(crate) use server::start;
 pub use session::Connection;
-pub use world::{Said, Sent};
 use world::World;
+pub use world::{Said, Sent};
 
 /// The fake Discord, steered. Clones are the same one.
 #[derive(Debug, Clone)]

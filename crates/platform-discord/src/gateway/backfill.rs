@@ -60,7 +60,10 @@ async fn fetch_one(rest: &Rest, channel: &str, mut after: u64, messages: &mut Ve
             Ok(page) => page.as_array().unwrap_or_default(),
             Err(answer) => {
                 let status = answer.map_or(0, |answer| answer.status);
-                warn!(event = "discord.backfill_failed", channel, status, "messages of a gap cannot be fetched");
+                warn!(
+                    event = "discord.backfill_failed",
+                    channel, status, "messages of a gap cannot be fetched"
+                );
                 return false;
             }
         };

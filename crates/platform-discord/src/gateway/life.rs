@@ -179,7 +179,8 @@ impl Life {
                     session.url = None;
                 }
             }
-            End::Lost | End::Closed(_) | End::Reconnect | End::Invalid { resumable: true } | End::Stopped => {}
+            End::Lost | End::Closed(_) | End::Reconnect | End::Invalid { resumable: true } | End::Stopped => {
+            }
         }
         let wait = self.backoff.next(entropy);
         Next::Again(match end {
@@ -243,7 +244,10 @@ mod tests {
             (End::Unreachable, true, None),
         ] {
             let mut life = life();
-            assert!(matches!(end(&mut life, how), Next::Again(wait) if wait <= Duration::from_secs(5)), "{how:?}");
+            assert!(
+                matches!(end(&mut life, how), Next::Again(wait) if wait <= Duration::from_secs(5)),
+                "{how:?}"
+            );
             assert_eq!(life.session().is_some(), keeps, "{how:?}");
             assert_eq!(life.missed().map(|missed| missed.reason), reason, "{how:?}");
         }

@@ -149,7 +149,11 @@ mod tests {
             let notes = MemoryNotes::default();
             notes.put("k", serde_json::to_vec(&note).unwrap().into()).await.unwrap();
             let (found, key) = recall(&notes, "k".to_owned(), "i-1", now).await;
-            assert_eq!((found.is_some(), &*key), if ours { (true, "k") } else { (false, "k.i-1") }, "{note:?}");
+            assert_eq!(
+                (found.is_some(), &*key),
+                if ours { (true, "k") } else { (false, "k.i-1") },
+                "{note:?}"
+            );
         }
     }
 

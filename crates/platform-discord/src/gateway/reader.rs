@@ -5,22 +5,23 @@
 //! does, and forgets the session with the process.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chatbus_connector::{Emit, Emitted, Inbound};
 use chatbus_event::Timestamp;
 use chatbus_runtime::{CancellationToken, Runtime};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tracing::{info, warn};
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 use twilight_gateway::queue::InMemoryQueue;
-use twilight_gateway::{Config, ConfigBuilder, Message, Shard, ShardId};
+use twilight_gateway::{Config, ConfigBuilder, Message, Shard, ShardId, ShardState};
 
 use super::backfill::{Fetched, fetch};
 use super::life::{End, Life, Missed, Next, Session};
@@ -39,7 +40,13 @@ const MAX_BATCH: usize = 64;
 /// Events that wait for what was said before them; beyond these, order gives way.
 const MAX_HELD: usize = 2_000;
 
-type Fetching = Pin<Box<dyn Future<Output = Fetched> + Send>>;
+/// What was missed, until when, and what had been heard before.
+struct Filling {
+    missed: Missed,
+    to: Timestamp,
+    seen: BTreeMap<String, u64>,
+    fetching: Pin<Box<dyn Future<Output = Fetched> + Send>>,
+}
 
 /// See the module.
 pub(crate) struct Reader {
@@ -57,7 +64,7 @@ pub(crate) struct Reader {
     batch: Vec<Inbound>,
     batch_seq: Option<u64>,
     /// What is being fetched of a gap; everything else waits behind it.
-    filling: Option<(Missed, Timestamp, Fetching)>,
+    filling: Option<Filling>,
     oddities: Oddities,
     has_stopped: bool,
 }
@@ -127,7 +134,13 @@ impl Reader {
             let next = self.life.ended(end, self.runtime.clock.instant(), &*self.runtime.entropy);
             let wait = match next {
                 Next::Again(wait) => {
-                    info!(event = "discord.gateway.lost", platform = PLATFORM, shard = self.shard, ?end, "connecting again");
+                    info!(
+                        event = "discord.gateway.lost",
+                        platform = PLATFORM,
+                        shard = self.shard,
+                        ?end,
+                        "connecting again"
+                    );
                     wait
                 }
                 Next::Halt(halt) => {
@@ -154,7 +167,7 @@ impl Reader {
                     self.fill(fetched).await;
                     continue;
                 }
-                item = shard.next() => item,
+                item = next(&mut shard, hello_by.is_none()) => item,
                 () = async { if let Some(by) = &mut hello_by { by.await } }, if hello_by.is_some() => {
                     return End::Lost;
                 }
@@ -208,7 +221,8 @@ impl Reader {
     fn on_error(&mut self, error: &ReceiveMessageError) -> Option<End> {
         match error.kind() {
             ReceiveMessageErrorType::Reconnect => {
-                let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+                let why =
+                    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
                 self.shared.fail("unreachable", &why, self.runtime.clock.now());
                 Some(End::Unreachable)
             }
@@ -261,7 +275,9 @@ impl Reader {
         };
         match name {
             "READY" => {
-                if let Some(id) = frame.data.at(&["user", "id"]).and_then(|id| id.as_str().map(|id| id.into_owned())) {
+                if let Some(id) =
+                    frame.data.at(&["user", "id"]).and_then(|id| id.as_str().map(|id| id.into_owned()))
+                {
                     self.normalizer.set_own_user(id);
                 }
                 let session = shard.session().map(|session| Session {
@@ -315,15 +331,16 @@ impl Reader {
                 from = %missed.from, "something was missed; fetching what can be"
             );
             let channels = self.shared.wanted();
-            let fetching = fetch(Arc::clone(&self.shared.rest), channels, self.seen.clone(), missed.from);
-            self.filling = Some((missed, now, Box::pin(fetching)));
+            let seen = self.seen.clone();
+            let fetching = fetch(Arc::clone(&self.shared.rest), channels, seen.clone(), missed.from);
+            self.filling = Some(Filling { missed, to: now, seen, fetching: Box::pin(fetching) });
         }
         self.shared.live(self.shard, self.started.shards, now);
     }
 
     /// What was fetched of a gap goes out before what was said since.
     async fn fill(&mut self, fetched: Fetched) {
-        let Some((missed, to, _)) = self.filling.take() else { return };
+        let Some(Filling { missed, to, .. }) = self.filling.take() else { return };
         let since = std::mem::take(&mut self.batch);
         let now = self.runtime.clock.now();
         for message in &fetched.messages {
@@ -355,7 +372,9 @@ impl Reader {
 
     /// The connection ended before a gap was filled: it is filled over the next one.
     fn give_up_filling(&mut self) {
-        self.filling = None;
+        if let Some(filling) = self.filling.take() {
+            self.seen = filling.seen;
+        }
     }
 
     /// Hands over what was read, and then remembers that it was.
@@ -376,8 +395,7 @@ impl Reader {
         let [channel, id] = frame.data.pick(["channel_id", "id"]);
         if let (Some(channel), Some(id)) = (channel, id.as_ref().and_then(id_of)) {
             let channel = channel.as_str().unwrap_or_default();
-            let is_wanted = self.shared.wanted_is(&channel);
-            if is_wanted && self.filling.is_none() {
+            if self.shared.wanted_is(&channel) {
                 self.see(&channel, id);
             }
         }
@@ -414,10 +432,23 @@ impl Reader {
     }
 }
 
+/// What the shard tells next; `None` once its connection is gone. A connection that was closed without a word is
+/// told by nothing but the state: the shard goes on to make another.
+async fn next(shard: &mut Shard, was_connected: bool) -> Option<<Shard as Stream>::Item> {
+    poll_fn(|cx| match shard.poll_next_unpin(cx) {
+        Poll::Ready(item) => Poll::Ready(item),
+        Poll::Pending if was_connected && matches!(shard.state(), ShardState::Disconnected { .. }) => {
+            Poll::Ready(None)
+        }
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
 /// What is being fetched, once it is; for ever where nothing is.
-async fn fetched(filling: &mut Option<(Missed, Timestamp, Fetching)>) -> Fetched {
+async fn fetched(filling: &mut Option<Filling>) -> Fetched {
     match filling {
-        Some((_, _, fetching)) => fetching.await,
+        Some(filling) => (&mut filling.fetching).await,
         None => std::future::pending().await,
     }
 }

@@ -52,11 +52,18 @@ pub(crate) async fn start(shared: &Shared, runtime: &Runtime) -> Result<Started,
         };
         let (code, message) = match problem {
             Ok(Answer { status: 401, .. }) | Err(Unanswered::Unauthorized) => return Err(Halt::Unauthorized),
-            Ok(Answer { status, .. }) => (format!("http_{status}"), "Discord did not answer as it should".to_owned()),
+            Ok(Answer { status, .. }) => {
+                (format!("http_{status}"), "Discord did not answer as it should".to_owned())
+            }
             Err(Unanswered::Unreachable(why) | Unanswered::Lost(why)) => ("unreachable".to_owned(), why),
             Err(Unanswered::NotBefore(_)) => ("rate_limited".to_owned(), "a limit is in the way".to_owned()),
         };
-        warn!(event = "discord.start_failed", platform = PLATFORM, code, "Discord cannot be asked: {message}");
+        warn!(
+            event = "discord.start_failed",
+            platform = PLATFORM,
+            code,
+            "Discord cannot be asked: {message}"
+        );
         shared.fail(&code, &message, runtime.clock.now());
         tokio::time::sleep(backoff.next(&*runtime.entropy)).await;
     }
@@ -65,7 +72,8 @@ pub(crate) async fn start(shared: &Shared, runtime: &Runtime) -> Result<Started,
 async fn ask(shared: &Shared) -> Result<Started, Result<Answer, Unanswered>> {
     let rest = &shared.rest;
     let me = rest.json(&Call::get("GET /users/@me", "", "/users/@me".to_owned())).await?;
-    let texts = |raw: &Raw, key: &str| raw.get(key).and_then(|text| text.as_str().map(|text| text.into_owned()));
+    let texts =
+        |raw: &Raw, key: &str| raw.get(key).and_then(|text| text.as_str().map(|text| text.into_owned()));
     let own_user = texts(&me, "id").unwrap_or_default();
     let login = texts(&me, "username");
     let application =
@@ -93,7 +101,8 @@ async fn ask(shared: &Shared) -> Result<Started, Result<Answer, Unanswered>> {
         Some(gateway) => gateway.clone(),
         None => {
             let url = texts(&found, "url").unwrap_or_default();
-            GatewayUrl::parse(&url).map_err(|_| Err(Unanswered::Lost(format!("the gateway's URL is {url:?}"))))?
+            GatewayUrl::parse(&url)
+                .map_err(|_| Err(Unanswered::Lost(format!("the gateway's URL is {url:?}"))))?
         }
     };
     let shards = found.get("shards").and_then(|shards| shards.as_u64()).unwrap_or(1);

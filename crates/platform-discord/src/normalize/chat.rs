@@ -19,10 +19,14 @@ const SAID: [u64; 4] = [0, 19, 20, 23];
 // === impl Normalizer ===
 
 impl Normalizer {
-    pub(super) fn message(&mut self, data: &Raw, received_at: Timestamp, is_backfill: bool) -> Option<Inbound> {
-        let [id, channel, guild, author, member, content, kind, at] = data.pick([
-            "id", "channel_id", "guild_id", "author", "member", "content", "type", "timestamp",
-        ]);
+    pub(super) fn message(
+        &mut self,
+        data: &Raw,
+        received_at: Timestamp,
+        is_backfill: bool,
+    ) -> Option<Inbound> {
+        let [id, channel, guild, author, member, content, kind, at] =
+            data.pick(["id", "channel_id", "guild_id", "author", "member", "content", "type", "timestamp"]);
         let (id, channel) = (text(id.as_ref()), text(channel.as_ref()));
         let (Some(id), Some(channel)) = (id, channel) else {
             self.oddities.malformed += 1;
@@ -122,15 +126,20 @@ struct More {
 impl More {
     fn of(data: &Raw) -> Self {
         let [mentions, attachments, embeds, stickers, webhook, reference, parent] = data.pick([
-            "mentions", "attachments", "embeds", "sticker_items", "webhook_id", "message_reference",
+            "mentions",
+            "attachments",
+            "embeds",
+            "sticker_items",
+            "webhook_id",
+            "message_reference",
             "referenced_message",
         ]);
         let full = |list: Option<Raw>| list.filter(|list| list.as_bytes().len() > 2 && !list.is_null());
         let reference = reference.filter(Raw::is_object);
         // 1 is a forward, which answers nothing.
-        let is_reply = reference.as_ref().is_some_and(|reference| {
-            reference.get("type").and_then(|kind| kind.as_u64()).unwrap_or(0) == 0
-        });
+        let is_reply = reference
+            .as_ref()
+            .is_some_and(|reference| reference.get("type").and_then(|kind| kind.as_u64()).unwrap_or(0) == 0);
         let reference = reference.filter(|_| is_reply);
         let parent = parent.filter(|parent| parent.is_object() && is_reply);
         let author = parent.as_ref().and_then(|parent| parent.get("author"));

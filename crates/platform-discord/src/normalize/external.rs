@@ -55,7 +55,14 @@ impl Normalizer {
             return None;
         }
         let [guild, channel, id, content, edited, user, author, member] = data.pick([
-            "guild_id", "channel_id", "id", "content", "edited_timestamp", "user", "author", "member",
+            "guild_id",
+            "channel_id",
+            "id",
+            "content",
+            "edited_timestamp",
+            "user",
+            "author",
+            "member",
         ]);
         let guild = guild.filter(|guild| !guild.is_null());
         let is_direct = guild.is_none() && channel.is_some();
@@ -80,14 +87,11 @@ impl Normalizer {
 
         let (guild_id, said) = (text(guild.as_ref()), text(content.as_ref()));
         let (id, edited) = (text(id.as_ref()), text(edited.as_ref()));
-        let person: Vec<(&'static str, Value<'_>)> = [
-            ("id", user_id.as_deref()),
-            ("login", login.as_deref()),
-            ("displayName", shown),
-        ]
-        .into_iter()
-        .filter_map(|(key, text)| Some((key, Value::Text(text?))))
-        .collect();
+        let person: Vec<(&'static str, Value<'_>)> =
+            [("id", user_id.as_deref()), ("login", login.as_deref()), ("displayName", shown)]
+                .into_iter()
+                .filter_map(|(key, text)| Some((key, Value::Text(text?))))
+                .collect();
         let mut payload: Vec<(&'static str, Value<'_>)> = Vec::with_capacity(8);
         for (key, text) in [
             ("guildId", guild_id.as_deref()),

@@ -209,7 +209,10 @@ async fn reset(State(discord): At, body: Bytes) -> Answer {
     Ok(Json(json!({ "reset": true })))
 }
 
-async fn sent(State(discord): At, Query(pairs): Query<Vec<(String, String)>>) -> Result<Json<Vec<Sent>>, Refused> {
+async fn sent(
+    State(discord): At,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<Vec<Sent>>, Refused> {
     let mut fields = Fields::of_query(pairs);
     let since = fields.text("since")?.filter(|since| !since.is_empty());
     let since = since.map(|text| text.parse().map_err(|_| Refused::field("since", "is not a seq")));

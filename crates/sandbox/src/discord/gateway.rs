@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ pub(super) async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocke
 
 async fn serve(shared: &Shared, mut socket: WebSocket, line: &Line, mut frames: mpsc::Receiver<Frame>) {
     let heartbeat = shared.lock().heartbeat.as_millis();
-    let hello = format!(r#"{{"t":null,"s":null,"op":10,"d":{{"heartbeat_interval":{heartbeat},"_trace":[]}}}}"#);
+    let hello =
+        format!(r#"{{"t":null,"s":null,"op":10,"d":{{"heartbeat_interval":{heartbeat},"_trace":[]}}}}"#);
     let talking = async {
         if socket.send(Message::Text(hello.into())).await.is_err() {
             return;

@@ -68,7 +68,8 @@ async fn check(State(shared): Held, headers: HeaderMap, request: Request, next: 
         let mut world = shared.lock();
         world.requests += 1;
         let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let is_token = token.and_then(|token| token.strip_prefix("Bot ")).is_some_and(|token| !token.is_empty());
+        let is_token =
+            token.and_then(|token| token.strip_prefix("Bot ")).is_some_and(|token| !token.is_empty());
         let refused = if !is_open && (world.token_refused || !is_token) {
             Some(no((401, 0, "401: Unauthorized")))
         } else {
@@ -218,7 +219,8 @@ async fn messages(State(shared): Held, Path(channel): Path<String>, Query(page):
     let limit = page.limit.unwrap_or(50).clamp(1, 100);
     let (after, before, around) = (number(page.after), number(page.before), number(page.around));
     let is_wanted = move |id: u64| {
-        after.is_none_or(|after| id > after) && before.is_none_or(|before| id < before)
+        after.is_none_or(|after| id > after)
+            && before.is_none_or(|before| id < before)
             && around.is_none_or(|around| id == around)
     };
     Json(world.messages_of(&channel, limit, after.is_some(), is_wanted)).into_response()
@@ -229,7 +231,9 @@ async fn message(State(shared): Held, Path((_, message)): Path<(String, String)>
 }
 
 async fn say(State(shared): Held, Path(channel): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(body) = read(&headers, &body) else { return no((400, 50_109, "The request body contains invalid JSON.")) };
+    let Some(body) = read(&headers, &body) else {
+        return no((400, 50_109, "The request body contains invalid JSON."));
+    };
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let reference = body.get("message_reference").filter(|reference| !reference.is_null());
     let reply_to = reference.and_then(|reference| reference.get("message_id")).and_then(Value::as_str);

@@ -38,7 +38,8 @@ pub(crate) fn start(
     let addr = listener.local_addr()?;
     // Connections that became WebSockets end with this sandbox, not with the process.
     let runtime = Runtime { stop: stop.clone(), ..runtime.clone() };
-    let shared = Arc::new(Shared { runtime, addr, tasks: tasks.clone(), world: Mutex::new(World::new(addr)) });
+    let shared =
+        Arc::new(Shared { runtime, addr, tasks: tasks.clone(), world: Mutex::new(World::new(addr)) });
     let room = Arc::new(Semaphore::new(config.max_connections));
     let accepting = accept(Arc::clone(&shared), listener, room, tasks.clone());
     shared.runtime.spawn("sandbox.discord", tasks.track_future(accepting));

@@ -208,10 +208,7 @@ impl Sessions {
     }
 
     fn send(&self, text: &str) -> usize {
-        self.lines
-            .values()
-            .filter(|line| line.frames.try_send(Frame::Text(text.to_owned())).is_ok())
-            .count()
+        self.lines.values().filter(|line| line.frames.try_send(Frame::Text(text.to_owned())).is_ok()).count()
     }
 }
 

@@ -436,7 +436,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn thread(&mut self, parent: &str, name: &str, now: Timestamp) -> Result<String, &'static str> {
+    pub(super) fn thread(
+        &mut self,
+        parent: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<String, &'static str> {
         let parent = self.channel_named(parent).ok_or("channel is not there")?;
         let id = self.new_id(now);
         let kind = ChannelKind::Thread { parent };
@@ -467,15 +472,11 @@ impl World {
         oldest: bool,
         is_wanted: impl Fn(u64) -> bool,
     ) -> Vec<Value> {
-        let is_it = |message: &&Message| {
-            message.channel == channel && message.id.parse().is_ok_and(&is_wanted)
-        };
+        let is_it =
+            |message: &&Message| message.channel == channel && message.id.parse().is_ok_and(&is_wanted);
         let wanted = self.messages.iter().filter(is_it);
-        let mut some: Vec<&Message> = if oldest {
-            wanted.take(limit).collect()
-        } else {
-            wanted.rev().take(limit).collect()
-        };
+        let mut some: Vec<&Message> =
+            if oldest { wanted.take(limit).collect() } else { wanted.rev().take(limit).collect() };
         if oldest {
             some.reverse();
         }
@@ -515,9 +516,8 @@ impl World {
         let mentions: Vec<Value> = mentioned.map(User::json).collect();
         let parent = message.reply_to.as_ref();
         let parent = parent.and_then(|id| self.messages.iter().find(|message| message.id == *id));
-        let replied = parent.map(|parent| {
-            parent.json(self.user(&parent.author).unwrap_or(Value::Null), &[], None)
-        });
+        let replied =
+            parent.map(|parent| parent.json(self.user(&parent.author).unwrap_or(Value::Null), &[], None));
         message.json(author, &mentions, replied)
     }
 
@@ -531,8 +531,7 @@ impl World {
         }
         let needed = if is_direct { DIRECT_MESSAGES } else { GUILD_MESSAGES };
         // Without the intent the text is hidden, but for direct messages, our own, and where we are mentioned.
-        let is_open =
-            is_direct || message.author == BOT_ID || message.text.contains(&format!("<@{BOT_ID}>"));
+        let is_open = is_direct || message.author == BOT_ID || message.text.contains(&format!("<@{BOT_ID}>"));
         self.tell(name, needed, is_direct, |intents| {
             let mut data = data.clone();
             if !is_open && intents & CONTENT == 0 {
