@@ -186,7 +186,8 @@ impl Normalizer {
                 |directory, data| data.get("role").iter().for_each(|role| directory.learn_role(role))
             }
             "GUILD_ROLE_DELETE" => |directory, data| {
-                data.get("role_id").as_ref().and_then(id_of).iter().for_each(|id| directory.forget_role(*id))
+                let role = data.get("role_id").as_ref().and_then(id_of);
+                role.iter().for_each(|role| directory.forget_role(*role));
             },
             _ => return,
         };

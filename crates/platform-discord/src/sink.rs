@@ -39,8 +39,11 @@ pub(crate) struct DiscordSink {
     /// The channel of the conversation with each user.
     direct: Mutex<LruCache<Arc<str>, Arc<str>>>,
     /// How many parts of a delivery went out, and the id of the first.
-    partial: Mutex<LruCache<Arc<str>, (usize, Option<String>)>>,
+    partial: Mutex<LruCache<Arc<str>, Partial>>,
 }
+
+/// How many parts went out, and the id of the first.
+type Partial = (usize, Option<String>);
 
 /// A message as Discord takes it.
 #[derive(Serialize)]

@@ -184,7 +184,7 @@ impl Reader {
                     }),
                     Some(Ok(Message::Text(text))) => {
                         hello_by = None;
-                        self.on_text(text.into(), &shard)
+                        self.on_text(&text.into(), &shard)
                     }
                 };
                 if let Some(end) = end {
@@ -209,13 +209,16 @@ impl Reader {
             .queue(self.started.queue.clone());
         if let Some(session) = self.life.session() {
             builder = builder.session(twilight_gateway::Session::new(session.seq, session.id.clone()));
-            // It came from outside, the note included, and the token goes there.
-            let url = session.url.as_deref().and_then(|url| GatewayUrl::parse(url).ok());
-            if let Some(url) = url.filter(|url| self.started.gateway.may_lead_to(url)) {
-                builder = builder.resume_url(url.as_str().to_owned());
+            if let Some(url) = session.url.as_ref().filter(|url| self.may_resume_at(url)) {
+                builder = builder.resume_url(url.clone());
             }
         }
         builder.build()
+    }
+
+    /// Whether a session may go on at that address, which came from outside, a note included: the token goes there.
+    fn may_resume_at(&self, url: &str) -> bool {
+        GatewayUrl::parse(url).is_ok_and(|url| self.started.gateway.may_lead_to(&url))
     }
 
     fn on_error(&mut self, error: &ReceiveMessageError) -> Option<End> {
@@ -234,16 +237,13 @@ impl Reader {
         }
     }
 
-    fn on_text(&mut self, text: Bytes, shard: &Shard) -> Option<End> {
-        let Some(frame) = Frame::parse(&text) else {
+    fn on_text(&mut self, text: &Bytes, shard: &Shard) -> Option<End> {
+        let Some(frame) = Frame::parse(text) else {
             self.shared.count("malformed", 1);
             return None;
         };
         match frame.op {
-            0 => {
-                self.on_dispatch(&frame, shard);
-                None
-            }
+            0 => self.on_dispatch(&frame, shard),
             7 => Some(End::Reconnect),
             9 => Some(End::Invalid { resumable: frame.data.as_bool() == Some(true) }),
             11 => {
@@ -267,12 +267,13 @@ impl Reader {
         }
     }
 
-    fn on_dispatch(&mut self, frame: &Frame, shard: &Shard) {
+    fn on_dispatch(&mut self, frame: &Frame, shard: &Shard) -> Option<End> {
         let now = self.runtime.clock.now();
         let (Some(seq), Some(name)) = (frame.seq, frame.name.as_deref()) else {
             self.shared.count("malformed", 1);
-            return;
+            return None;
         };
+        let mut end = None;
         match name {
             "READY" => {
                 if let Some(id) =
@@ -280,11 +281,13 @@ impl Reader {
                 {
                     self.normalizer.set_own_user(id);
                 }
-                let session = shard.session().map(|session| Session {
-                    id: session.id().to_owned(),
-                    seq,
-                    url: shard.resume_url().map(str::to_owned),
-                });
+                let url = shard.resume_url().map(str::to_owned).filter(|url| self.may_resume_at(url));
+                if url.is_none() && shard.resume_url().is_some() {
+                    // The library would take the token there, or give up the program over what is no URL.
+                    end = Some(End::Reconnect);
+                }
+                let session =
+                    shard.session().map(|session| Session { id: session.id().to_owned(), seq, url });
                 self.on_live(session, now);
             }
             "RESUMED" => {
@@ -318,6 +321,7 @@ impl Reader {
         if name.starts_with("GUILD_CREATE") || name.starts_with("CHANNEL_") {
             self.shared.show_channels();
         }
+        end
     }
 
     fn on_live(&mut self, session: Option<Session>, now: Timestamp) {

@@ -32,7 +32,7 @@ pub(crate) struct Rig {
     pub(crate) connector: Arc<DiscordConnector>,
     runtime: Runtime,
     drained: CancellationToken,
-    running: tokio::task::JoinHandle<()>,
+    ended: watch::Receiver<bool>,
 }
 
 // === impl Ear ===
@@ -114,15 +114,20 @@ impl Rig {
         let drained = CancellationToken::new();
         let running =
             Arc::clone(&connector).run(runtime.clone(), Arc::clone(&ear) as Arc<dyn Emit>, drained.clone());
-        let running = tokio::spawn(running);
-        Self { sandbox, ear, notes, connector, runtime, drained, running }
+        let (ending, ended) = watch::channel(false);
+        runtime.spawn("test.connector", async move {
+            running.await;
+            ending.send_replace(true);
+        });
+        Self { sandbox, ear, notes, connector, runtime, drained, ended }
     }
 
     /// Ends the connector, and gives what outlives its process.
-    pub(crate) async fn end(self) -> (SandboxHandle, Arc<Ear>, Arc<MemoryNotes>) {
+    pub(crate) async fn end(mut self) -> (SandboxHandle, Arc<Ear>, Arc<MemoryNotes>) {
         self.runtime.stop.cancel();
         self.drained.cancel();
-        tokio::time::timeout(SOON, self.running).await.expect("it ends").unwrap();
+        let ended = tokio::time::timeout(SOON, self.ended.wait_for(|ended| *ended)).await;
+        ended.expect("it ends").unwrap();
         (self.sandbox, self.ear, self.notes)
     }
 

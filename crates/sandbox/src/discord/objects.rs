@@ -157,7 +157,7 @@ impl Channel {
 
 impl Message {
     /// The message without guild and member, as REST gives it.
-    pub(super) fn json(&self, author: Value, mentions: &[Value], replied: Option<Value>) -> Value {
+    pub(super) fn json(&self, author: &Value, mentions: &[Value], replied: Option<Value>) -> Value {
         let mut message = json!({
             "id": self.id, "type": if self.reply_to.is_some() { 19 } else { 0 }, "channel_id": self.channel,
             "author": author, "content": self.text, "timestamp": moment(self.at),

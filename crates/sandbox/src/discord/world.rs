@@ -517,8 +517,8 @@ impl World {
         let parent = message.reply_to.as_ref();
         let parent = parent.and_then(|id| self.messages.iter().find(|message| message.id == *id));
         let replied =
-            parent.map(|parent| parent.json(self.user(&parent.author).unwrap_or(Value::Null), &[], None));
-        message.json(author, &mentions, replied)
+            parent.map(|parent| parent.json(&self.user(&parent.author).unwrap_or(Value::Null), &[], None));
+        message.json(&author, &mentions, replied)
     }
 
     fn tell_message(&mut self, name: &str, message: &Message) {
