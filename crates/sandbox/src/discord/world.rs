@@ -524,6 +524,8 @@ impl World {
     fn tell_message(&mut self, name: &str, message: &Message) {
         let mut data = self.message_json(message);
         let is_direct = self.is_direct(&message.channel);
+        let kind = self.channel(&message.channel).and_then(|channel| channel.get("type").cloned());
+        set(&mut data, "channel_type", kind.unwrap_or(Value::Null));
         if !is_direct {
             set(&mut data, "guild_id", json!(GUILD_ID));
             let member = self.users.get(&message.author).map_or(Value::Null, User::member_json);

@@ -109,7 +109,7 @@ async fn who_is_not_let_in_hears_why() {
     sandbox.discord().grant_intents(0, false);
     for (identify, code) in [
         (json!({ "token": "", "intents": 1 }), 4004),
-        (json!({ "token": "t", "intents": 1 << 40_u64 }), 4013),
+        (json!({ "token": "t", "intents": 1_u64 << 40 }), 4013),
         (json!({ "token": "t", "intents": 1 << 15 }), 4014),
         (json!({ "token": "t", "intents": 1, "shard": [2, 2] }), 4010),
     ] {
