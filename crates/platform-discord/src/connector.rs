@@ -223,7 +223,9 @@ impl Shared {
         let was_live = self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
         if was_live {
             self.status.update(|snapshot| {
-                snapshot.state = ConnectionState::Reconnecting;
+                if snapshot.state == ConnectionState::Connected {
+                    snapshot.state = ConnectionState::Reconnecting;
+                }
                 snapshot.joined_channels.clear();
             });
         }

@@ -8,6 +8,8 @@
 //! only the model's methods break connections. Nothing is authenticated, so nothing listens anywhere but on
 //! loopback, and requests from web pages of other origins are refused.
 //!
+//! Discord's REST and gateway are [`discord`](mod@discord).
+//!
 //! # Control API
 //!
 //! Bodies and answers are JSON, whatever the content type says. A request that makes no sense is

@@ -119,32 +119,3 @@ fn the_guild_is_learnt_from_what_is_told_of_it_and_of_no_other() {
     dispatch(&mut normalizer, "THREAD_DELETE", r#"{"guild_id":"1","id":"20"}"#);
     assert_eq!(dispatch(&mut normalizer, "MESSAGE_CREATE", said), None);
 }
-
-/// Frames of other libraries' tests.
-#[test]
-fn public_test_frames_are_read() {
-    #[expect(clippy::disallowed_methods, reason = "a test may be told where its data lies")]
-    let root = std::env::var_os("CHATBUS_CORPUS").map_or_else(
-        || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"),
-        std::path::PathBuf::from,
-    );
-    let Ok(files) = std::fs::read_dir(root.join("discord/permissive")) else {
-        println!("the corpus is absent: {} is not there", root.display());
-        return;
-    };
-    let (mut frames, mut events) = (0, 0);
-    for file in files {
-        let text = Bytes::from(std::fs::read(file.unwrap().path()).unwrap());
-        let Some(frame) = Frame::parse(&text) else { continue };
-        frames += 1;
-        let Some(name) = frame.name else { continue };
-        if let Some(event) =
-            normalizer().dispatch(&name, frame.seq.unwrap_or(0), &frame.data, Timestamp::EPOCH)
-        {
-            Event::decode(&event.body).unwrap();
-            events += 1;
-        }
-    }
-    println!("{frames} frames, {events} events");
-    assert!(frames >= 3);
-}
