@@ -28,6 +28,7 @@ pub(crate) fn buses() -> Vec<Box<dyn BusFactory>> {
 pub(crate) fn platforms() -> Vec<Box<dyn PlatformFactory>> {
     vec![
         Box::new(chatbus_platform_twitch::Factory),
+        Box::new(chatbus_platform_discord::Factory),
         Box::new(chatbus_platform_twilio::Factory),
         Box::new(chatbus_platform_playground::Factory),
         Box::new(chatbus_platform_webhook::Factory),

@@ -12,6 +12,7 @@ use crate::event::Shape;
 use crate::ids::MessageId;
 use crate::json::Raw;
 use crate::topic::Topic;
+use crate::view::EgressKind;
 use crate::writer::Writer;
 
 /// Events that chatbus publishes are at most this long; raw payloads are cut to fit and marked.
@@ -157,9 +158,14 @@ impl Draft<'_> {
     /// The event in this shape, at most [`MAX_EVENT_BYTES`] long: when it would be longer the raw
     /// payload is left out, then texts are cut, and `raw.truncated` says so.
     pub fn encode(&self, shape: Shape) -> Bytes {
+        self.encode_for(shape, EgressKind::Chat)
+    }
+
+    /// The same, with how it is to be answered: what was said to us alone is answered to that user alone.
+    pub fn encode_for(&self, shape: Shape, answer: EgressKind) -> Bytes {
         let mut out = Vec::new();
         for cut in [Cut::Nothing, Cut::Raw, Cut::RawAndTexts] {
-            out = self.write(shape, cut);
+            out = self.write(shape, cut, answer);
             if out.len() <= MAX_EVENT_BYTES {
                 break;
             }
@@ -186,26 +192,26 @@ impl Draft<'_> {
         attributes
     }
 
-    fn write(&self, shape: Shape, cut: Cut) -> Vec<u8> {
+    fn write(&self, shape: Shape, cut: Cut, answer: EgressKind) -> Vec<u8> {
         let mut w = Writer::with_capacity(2048);
         w.open_object();
         match shape {
-            Shape::Flat => self.write_flat(&mut w, cut),
-            Shape::Nested => self.write_nested(&mut w, cut),
-            Shape::V1 => self.write_v1(&mut w, cut),
+            Shape::Flat => self.write_flat(&mut w, cut, answer),
+            Shape::Nested => self.write_nested(&mut w, cut, answer),
+            Shape::V1 => self.write_v1(&mut w, cut, answer),
         }
         w.close_object();
         w.finish()
     }
 
-    fn write_flat(&self, w: &mut Writer, cut: Cut) {
+    fn write_flat(&self, w: &mut Writer, cut: Cut, answer: EgressKind) {
         self.write_identity(w);
         w.member_fixed("traceId", self.trace_id.simple().encode_lower(&mut Uuid::encode_buffer()));
         w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
         w.member_text("type", self.kind);
         w.member_text("source", self.source);
         self.write_place(w, cut);
-        self.write_egress(w);
+        self.write_egress(w, answer);
         w.member_raw("routingSlip", b"[]");
         w.member_fixed("finalizationDestination", FINALIZER);
         self.write_content(w, cut);
@@ -214,14 +220,14 @@ impl Draft<'_> {
         w.member_raw("candidates", b"[]");
     }
 
-    fn write_nested(&self, w: &mut Writer, cut: Cut) {
+    fn write_nested(&self, w: &mut Writer, cut: Cut, answer: EgressKind) {
         w.key("envelope");
         w.open_object();
         self.write_identity(w);
         w.member_fixed("traceId", self.trace_id.simple().encode_lower(&mut Uuid::encode_buffer()));
         w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
         w.member_text("source", self.source);
-        self.write_egress(w);
+        self.write_egress(w, answer);
         w.member_raw("routingSlip", b"[]");
         w.member_fixed("finalizationDestination", FINALIZER);
         self.write_metadata(w);
@@ -242,7 +248,7 @@ impl Draft<'_> {
         w.member_raw("candidates", b"[]");
     }
 
-    fn write_v1(&self, w: &mut Writer, cut: Cut) {
+    fn write_v1(&self, w: &mut Writer, cut: Cut, answer: EgressKind) {
         self.write_identity(w);
         w.member_fixed("traceId", self.trace_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         w.member_fixed("timestamp", as_text(&self.received_at.ascii()));
@@ -267,7 +273,7 @@ impl Draft<'_> {
         w.member_text("profileImageUrl", "");
         w.member_text("role", "");
         w.close_object();
-        self.write_egress(w);
+        self.write_egress(w, answer);
         w.member_raw("routingSlip", b"[]");
         w.member_fixed("finalizationDestination", FINALIZER);
         if let Content::Chat(chat) = &self.content {
@@ -303,11 +309,11 @@ impl Draft<'_> {
         }
     }
 
-    fn write_egress(&self, w: &mut Writer) {
+    fn write_egress(&self, w: &mut Writer, answer: EgressKind) {
         w.key("egress");
         w.open_object();
         w.member_fixed("destination", self.egress.as_str());
-        w.member_fixed("type", "chat");
+        w.member_fixed("type", answer.as_str());
         w.close_object();
         w.member_fixed("egressDestination", self.egress.as_str());
     }

@@ -1,8 +1,9 @@
 //! Fake platforms on real sockets: for demos, for bot developers, for tests and benchmarks.
 //!
 //! There are Twitch, as IRC over TCP and WebSocket ([`twitch_irc`]) and behind HTTP with its logins, Helix and
-//! EventSub ([`twitch_api`]), and a platform that exists nowhere else and says nothing twice that has a key
-//! ([`playground`]). Beside them stands a language model that answers every question with a fixed sentence
+//! EventSub ([`twitch_api`]); Discord's REST and gateway ([`discord`](mod@discord)); Twilio's messages, conversations
+//! and signed webhooks ([`twilio`](mod@twilio)); and a platform that exists nowhere else and says nothing twice that
+//! has a key ([`playground`]). Beside them stands a language model that answers every question with a fixed sentence
 //! about it ([`model`](mod@model)). Everything is steered by methods of [`SandboxHandle`],
 //! [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi),
 //! [`Playground`](playground::Playground) and [`Model`](model::Model), or from any language over HTTP with the
@@ -105,6 +106,30 @@
 //! | `POST /twilio/reset` | | everything as at the start, the webhook included |
 //! | `GET /twilio/sent` | `[since]` | `[{seq,at,sid,from,to,body,status_callback,status,code}]`, the newest 100,000 |
 //! | `GET /twilio/posts` | `[since]` | what was posted to webhooks: `[{seq,at,url,params,status,answer}]` |
+//! | `POST /discord/say` | `login` `text` `[channel]` `[roles]` `[nick]` `[reply_to]` `[bot]` | a member speaks in a channel (id or name), or without one to the bot alone; answers `{id,channel,user}` |
+//! | `POST /discord/edit` | `message` `text` | a message is edited |
+//! | `POST /discord/delete` | `message` | a message is deleted |
+//! | `POST /discord/join` | `login` | somebody joins the guild; answers `{user}` |
+//! | `POST /discord/leave` | `login` | somebody leaves it |
+//! | `POST /discord/thread` | `channel` `name` | a thread is begun; answers `{id}` |
+//! | `POST /discord/dispatch` | `name` `data` | any dispatch to every session |
+//! | `POST /discord/refuse` | `status` `[code]` `[path]` `[retry_after_ms]` `[scope]` `[count]` | the next `count` requests (1 without it) whose path holds `path` (`/messages` without it) are refused; `scope` of a 429 is `user`, `shared` or `global` |
+//! | `POST /discord/lose` | `count` | so many messages are said and not answered: the connection ends |
+//! | `POST /discord/limit` | `messages` `[per_ms]` | how many requests a bucket has room for within a time |
+//! | `POST /discord/token` | `refused` | tokens are refused (401, close code 4004), or good again |
+//! | `POST /discord/intents` | `granted` `[hidden]` | which privileged intents the application has, as bits; when hidden its flags do not tell |
+//! | `POST /discord/heartbeat` | `ms` | the heartbeat interval of coming connections |
+//! | `POST /discord/shards` | `count` | how many shards are recommended |
+//! | `POST /discord/drop` | | ends the gateway connections; answers `{connections}` |
+//! | `POST /discord/freeze` | | they neither read nor write any more; answers `{connections}` |
+//! | `POST /discord/close` | `code` | closes them with this code; answers `{connections}` |
+//! | `POST /discord/reconnect` | | asks them to reconnect (op 7); answers `{connections}` |
+//! | `POST /discord/invalidate` | | forgets all sessions and says so (op 9); answers `{connections}` |
+//! | `POST /discord/accept` | `on` | lets gateway connections in, or not |
+//! | `POST /discord/reset` | | everything as at the start; connections end |
+//! | `GET /discord/sent` | `[since]` | `[{seq,at,id,channel,user,text,nonce,reply_to,allowed_mentions,repeats}]`, the newest 100,000; `repeats` counts what came again under the nonce and was not said |
+//! | `GET /discord/connections` | | `[{session,shard,intents,seq,frozen}]` |
+//! | `GET /discord/counters` | | `identifies` `resumes` `resumes_refused` `requests` `requests_refused` `repeats` |
 //!
 //! Counts are 1 to 100,000 for `say` and `viewers`, rates up to 1,000,000 a second; files and lines up
 //! to 64 MiB.

@@ -165,3 +165,13 @@ fn an_event_that_would_be_too_long_is_cut_and_says_so() {
         assert!(draft(&topic, Content::External(external)).encode(shape).len() <= MAX_EVENT_BYTES);
     }
 }
+
+#[test]
+fn what_was_said_to_us_alone_asks_for_a_private_answer_in_every_shape() {
+    let topic = topic();
+    let draft = draft(&topic, Content::Chat(chat("psst", &[])));
+    for shape in [Shape::Flat, Shape::Nested, Shape::V1] {
+        let event = Event::decode(&draft.encode_for(shape, EgressKind::Dm)).unwrap();
+        assert_eq!(event.egress().kind, Some(EgressKind::Dm), "{shape:?}");
+    }
+}

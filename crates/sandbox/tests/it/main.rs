@@ -5,6 +5,7 @@ mod chat;
 mod client;
 mod control;
 mod corpus;
+mod discord;
 mod faults;
 mod handshake;
 mod model;

@@ -1,0 +1,88 @@
+//! Connections end, and nothing is lost by it.
+
+use std::time::Duration;
+
+use chatbus_connector::ConnectionState;
+
+use crate::rig::{Rig, say};
+
+#[tokio::test]
+async fn a_dropped_connection_is_resumed_and_nothing_is_lost_or_said_twice() {
+    let rig = Rig::connected().await;
+    rig.say("ada", "one");
+    rig.ear.wait_text("one").await;
+    rig.discord().drop_connections();
+    rig.say("ada", "two");
+    rig.say("ada", "three");
+    rig.ear.wait_text("three").await;
+    rig.say("ada", "four");
+    rig.ear.wait_text("four").await;
+    assert_eq!(rig.ear.texts(), ["one", "two", "three", "four"]);
+    let snapshot = rig.until_connected().await;
+    assert_eq!(snapshot.counters.reconnects, 1);
+    assert!(snapshot.last_reconnect_at.is_some());
+    let counters = rig.discord().counters();
+    assert_eq!((counters["identifies"], counters["resumes"]), (1, 1));
+}
+
+#[tokio::test]
+async fn the_next_process_resumes_where_the_last_one_ended() {
+    let rig = Rig::connected().await;
+    rig.say("ada", "one");
+    rig.ear.wait_text("one").await;
+    let left = rig.end().await;
+    say(left.0.discord(), "ada", "while nobody listens");
+    let rig = Rig::again(left).await;
+    rig.ear.wait_text("while nobody listens").await;
+    rig.say("ada", "three");
+    rig.ear.wait_text("three").await;
+    assert_eq!(rig.ear.texts(), ["one", "while nobody listens", "three"]);
+    let counters = rig.discord().counters();
+    assert_eq!((counters["identifies"], counters["resumes"]), (1, 1));
+    assert_eq!(rig.ear.events("system.source.gap.v1").len(), 0, "there was no gap");
+    assert_eq!(rig.snapshot().joined_channels.len(), 2, "what a resumed session does not tell is asked for");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dead_without_ending_is_given_up_and_resumed() {
+    let rig = Rig::connected_after(|discord| discord.heartbeat_every(Duration::from_millis(300))).await;
+    assert_eq!(rig.discord().freeze(), 1);
+    rig.say("ada", "is anybody there?");
+    rig.ear.wait_text("is anybody there?").await;
+    let counters = rig.discord().counters();
+    assert_eq!((counters["identifies"], counters["resumes"]), (1, 1));
+}
+
+#[tokio::test]
+async fn every_close_code_that_leaves_the_session_is_followed_by_a_resume() {
+    let rig = Rig::connected().await;
+    for (resumes, code) in (1..).zip([1000, 4000, 4008]) {
+        assert_eq!(rig.discord().close(code), 1, "{code}");
+        let text = format!("after {code}");
+        rig.until(|snapshot| snapshot.state != ConnectionState::Connected).await;
+        rig.say("ada", &text);
+        rig.ear.wait_text(&text).await;
+        assert_eq!(rig.discord().counters()["resumes"], resumes, "{code}");
+    }
+    assert_eq!(rig.ear.texts(), ["after 1000", "after 4000", "after 4008"]);
+}
+
+#[tokio::test]
+async fn a_request_to_reconnect_is_followed_at_once() {
+    let rig = Rig::connected().await;
+    rig.discord().reconnect();
+    rig.until(|snapshot| snapshot.counters.reconnects == 1).await;
+    rig.say("ada", "still here");
+    rig.ear.wait_text("still here").await;
+    assert_eq!(rig.discord().counters()["resumes"], 1);
+}
+
+#[tokio::test]
+async fn as_many_shards_are_run_as_are_recommended() {
+    let rig = Rig::connected_after(|discord| discord.recommend_shards(2)).await;
+    let shards: Vec<[u64; 2]> = rig.discord().connections().iter().map(|known| known.shard).collect();
+    assert_eq!(shards, [[0, 2], [1, 2]]);
+    rig.say("ada", "of one guild");
+    rig.ear.wait_text("of one guild").await;
+    assert_eq!(rig.ear.texts().len(), 1);
+}
