@@ -197,9 +197,11 @@ impl Client {
 
     /// Looks whether there is anything to read and a token to read it with, and at the subscriptions.
     fn begin(&mut self, state: &mut State) {
-        let Credential { state: credential, token, .. } = self.bot.now();
-        let may_ask = token.is_some() && credential != CredentialState::NeedsReauth;
-        if !may_ask {
+        let credential = self.bot.now();
+        let may_ask = credential.token.is_some() && credential.state != CredentialState::NeedsReauth;
+        if may_ask {
+            self.board.credential(&credential);
+        } else {
             self.board.reauth("there is no token: log in first", self.runtime.clock.now());
         }
         let is_wanted = may_ask && !self.channels().is_empty();
