@@ -128,7 +128,7 @@ pub(super) fn read(answer: &Answer, said: Said) -> Result<HelixAnswer, HelixErro
     let lower = message.to_ascii_lowercase();
     if lower.contains("scope") {
         Err(HelixError::MissingScope(message))
-    } else if lower.contains("must match") || lower.contains("phone number") {
+    } else if lower.contains("match") || lower.contains("phone number") {
         Err(HelixError::Denied(message))
     } else {
         Err(HelixError::Refused(message))
@@ -169,6 +169,10 @@ mod tests {
                 HelixError::Denied(
                     "The ID in sender_id must match the user ID in the user access token.".to_owned(),
                 ),
+            ),
+            (
+                "Client ID and OAuth token do not match",
+                HelixError::Denied("Client ID and OAuth token do not match".to_owned()),
             ),
             (
                 "The user must have a verified phone number.",

@@ -3,6 +3,7 @@
 mod chatting;
 mod client;
 mod logins;
+mod sandbox;
 mod users;
 mod whispering;
 
