@@ -1,12 +1,17 @@
 //! From the transports to the publisher: what both of them read is one event.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatbus_connector::{Emit, Emitted, Inbound, Status};
 use chatbus_event::Clock;
 use tokio::sync::mpsc;
 
-use crate::eventsub::recent::Recent;
+use crate::eventsub::recent::{REMEMBERED, Recent};
+
+/// So far apart both may bring the same: the bus's own window. A line that has no id is known by what it says,
+/// and may well be said again later.
+const APART: Duration = Duration::from_secs(120);
 
 /// Knows what one transport brought when the other brings it.
 pub(super) struct Twice {
@@ -19,7 +24,7 @@ pub(super) struct Twice {
 
 impl Twice {
     pub(super) fn new(clock: Arc<dyn Clock>, status: Status) -> Self {
-        Self { seen: Recent::new(), clock, status }
+        Self { seen: Recent::bounded(REMEMBERED, APART), clock, status }
     }
 
     /// Leaves out what was there before, and counts it.

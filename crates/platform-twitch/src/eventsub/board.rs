@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chatbus_connector::{ConnectionState, LastError, RefusedChannel, Status};
+use chatbus_connector::{ConnectionState, Credential, LastError, RefusedChannel, Status};
 use chatbus_event::Timestamp;
 use tracing::{info, warn};
 
@@ -70,11 +70,20 @@ impl Board {
         }
     }
 
+    /// What the account's keeper knows.
+    pub(super) fn credential(&self, credential: &Credential) {
+        let known = credential.auth_state(&[]);
+        self.own.update(|snapshot| {
+            let auth = &mut snapshot.auth;
+            auth.state = known.state;
+            auth.expires_at = known.expires_at;
+            auth.login = known.login.or(auth.login.take());
+            auth.user_id = known.user_id.or(auth.user_id.take());
+        });
+    }
+
     pub(super) fn who(&self, user_id: String, login: String) {
         self.own.update(|snapshot| {
-            if snapshot.auth.state != "degraded" {
-                snapshot.auth.state = "ok";
-            }
             snapshot.auth.user_id = Some(user_id);
             snapshot.auth.login =
                 Some(login).filter(|login| !login.is_empty()).or(snapshot.auth.login.take());

@@ -3,6 +3,9 @@
 //! Inputs, in one `select!`: the stop signal, other channels, another token, what becomes of the
 //! subscriptions, the sockets, room at the publisher, time.
 
+mod hearing;
+mod looking;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,25 +14,19 @@ use std::time::{Duration, Instant};
 use chatbus_connector::{Account, Credential, CredentialState};
 use chatbus_runtime::{CancellationToken, Runtime};
 use tokio::sync::{mpsc, watch};
-use tracing::debug;
 
 use super::board::Board;
-use super::frames::{Frame, Subscription};
-use super::normalize::{Gap, Normalizer};
+use super::normalize::Normalizer;
 use super::session::{Input, Output, Session, Socket};
-use super::socket::{self, Door, SocketEvent};
+use super::socket::{Door, SocketEvent};
 use super::subscriptions::{HelixApi, Outcome, Told};
-use super::work::{Progress, Way, Work};
+use super::work::Progress;
 use crate::added::AddedChannels;
 use crate::config::EventSubTransport;
 use crate::irc::outlet::Outlet;
 
 /// When everything is asked again after something could not be.
 pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// When it is tried again although Twitch refused all of it, or the token.
-const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(300);
-/// How often the subscriptions of a webhook are looked at: no session says when one has ended.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// Texts that wait for the loop; the sockets wait then.
 const MAX_TEXTS: usize = 256;
 /// Sessions that are remembered.
@@ -197,9 +194,11 @@ impl Client {
 
     /// Looks whether there is anything to read and a token to read it with, and at the subscriptions.
     fn begin(&mut self, state: &mut State) {
-        let Credential { state: credential, token, .. } = self.bot.now();
-        let may_ask = token.is_some() && credential != CredentialState::NeedsReauth;
-        if !may_ask {
+        let credential = self.bot.now();
+        let may_ask = credential.token.is_some() && credential.state != CredentialState::NeedsReauth;
+        if may_ask {
+            self.board.credential(&credential);
+        } else {
             self.board.reauth("there is no token: log in first", self.runtime.clock.now());
         }
         let is_wanted = may_ask && !self.channels().is_empty();
@@ -221,228 +220,6 @@ impl Client {
             self.begin(state);
         }
         self.feed(state, Input::Tick, None);
-    }
-
-    /// Begins to make the subscriptions what they should be.
-    fn look(&mut self, state: &mut State, is_fresh: bool) {
-        if let Some(running) = state.working.as_mut().filter(|_| !is_fresh) {
-            running.is_stale = true;
-            return;
-        }
-        let session: Option<Arc<str>> = state.session.id().map(Into::into);
-        let way = match (self.transport, &session, &self.callback) {
-            (EventSubTransport::WebSocket, Some(id), _) => Way::Session(Arc::clone(id)),
-            (EventSubTransport::Conduit, Some(id), _) => Way::Conduit(Arc::clone(id)),
-            (EventSubTransport::Webhook, _, Some(callback)) => Way::Webhook(Arc::clone(callback)),
-            _ => return,
-        };
-        state.look_at = None;
-        let (progress_sender, progress) = mpsc::channel(16);
-        let (told_sender, told) = mpsc::channel(64);
-        let work = Work {
-            api: Arc::clone(&self.api),
-            owner: self.owner.clone(),
-            // A conduit keeps its subscriptions whatever session it has.
-            is_fresh: is_fresh && matches!(way, Way::Session(_)),
-            way,
-            channels: self.channels(),
-            known: self.board.known().clone(),
-            dead: state.dead(),
-            progress: progress_sender,
-            told: told_sender,
-        };
-        let future = Box::pin(work.run());
-        state.working = Some(Running { future, progress, told, session, subscribed: 0, is_stale: false });
-    }
-
-    fn progress(&mut self, state: &mut State, progress: Progress) {
-        match progress {
-            Progress::Who { user_id, login } => {
-                state.user_id = Some(user_id.clone());
-                self.normalizer.set_own(Some(user_id.clone()), Some(login.clone()));
-                self.board.who(user_id, login);
-            }
-            Progress::Known(channels) => self.board.resolved(&channels),
-            Progress::Nobody(names) => self.board.nobody(&names),
-            Progress::Lacks(scopes) => self.board.lacks(&scopes),
-        }
-    }
-
-    fn told(&mut self, state: &mut State, told: Told) {
-        match told {
-            Told::Subscribed(wanted) => {
-                if let Some(running) = &mut state.working {
-                    running.subscribed += 1;
-                }
-                self.board.subscribed(&wanted);
-            }
-            Told::Refused(wanted, why) => self.board.refused(&wanted, &why, self.runtime.clock.now()),
-        }
-    }
-
-    fn worked(&mut self, state: &mut State, outcome: Outcome) {
-        let Some(mut running) = state.working.take() else { return };
-        while let Ok(progress) = running.progress.try_recv() {
-            self.progress(state, progress);
-        }
-        while let Ok(told) = running.told.try_recv() {
-            running.subscribed += usize::from(matches!(told, Told::Subscribed(_)));
-            self.told(state, told);
-        }
-        let now = self.runtime.clock.instant();
-        let wall = self.runtime.clock.now();
-        let is_webhook = self.transport == EventSubTransport::Webhook;
-        match outcome {
-            Outcome::Done if running.subscribed == 0 => {
-                // A session that is used for nothing would be closed, and made again, for ever.
-                self.board.nothing(wall);
-                self.feed(state, Input::Wanted(false), None);
-                state.look_at = Some(now + REFUSED_AGAIN_AFTER);
-            }
-            Outcome::Done => {
-                if is_webhook {
-                    self.board.online();
-                    state.look_at = Some(now + LOOK_AGAIN_AFTER);
-                } else if let Some(session) = &running.session {
-                    self.feed(state, Input::Subscribed(session), None);
-                }
-            }
-            Outcome::Again(after, why) => {
-                self.board.trouble("subscriptions_unavailable", why, wall);
-                state.look_at = Some(now + after.max(Duration::from_secs(1)));
-            }
-            Outcome::Reauth(why) => {
-                self.board.reauth(&why, wall);
-                self.feed(state, Input::Wanted(false), None);
-                state.look_at = Some(now + REFUSED_AGAIN_AFTER);
-            }
-        }
-        if running.is_stale {
-            self.look(state, false);
-        }
-    }
-
-    fn heard(&mut self, state: &mut State, socket: Socket, event: SocketEvent) {
-        match event {
-            SocketEvent::Text(text) => self.text(state, socket, &text),
-            SocketEvent::Noise => self.feed(state, Input::Noise(socket), None),
-            SocketEvent::Closed(code, why) => {
-                state.sockets.retain(|(known, _)| *known != socket);
-                self.feed(state, Input::Closed(socket, code, &why), None);
-            }
-        }
-    }
-
-    fn text(&mut self, state: &mut State, socket: Socket, text: &str) {
-        let received_at = self.runtime.clock.now();
-        match Frame::parse(text) {
-            Ok(frame) => {
-                self.feed(state, Input::Frame(socket, &frame), Some(&frame));
-                if matches!(frame, Frame::Notification(_)) {
-                    self.board.received(received_at, self.normalizer.oddities(), self.outlet.dropped());
-                }
-            }
-            Err(why) => {
-                let event = self.normalizer.malformed(text, &why, received_at);
-                self.outlet.push(event);
-                self.feed(state, Input::Noise(socket), None);
-                self.board.received(received_at, self.normalizer.oddities(), self.outlet.dropped());
-            }
-        }
-    }
-
-    /// Tells the session, and does what it says.
-    fn feed(&mut self, state: &mut State, input: Input<'_>, frame: Option<&Frame<'_>>) {
-        let now = self.runtime.clock.instant();
-        let mut outputs = std::mem::take(&mut state.outputs);
-        state.session.on(input, now, &mut outputs);
-        for output in outputs.drain(..) {
-            self.act(state, output, frame, now);
-        }
-        state.outputs = outputs;
-    }
-
-    fn act(&mut self, state: &mut State, output: Output, frame: Option<&Frame<'_>>, now: Instant) {
-        match output {
-            Output::Open(socket, to) => self.open(state, socket, to.as_deref()),
-            Output::Close(socket) => {
-                if let Some(at) = state.sockets.iter().position(|(known, _)| *known == socket) {
-                    state.sockets.swap_remove(at).1.cancel();
-                }
-            }
-            Output::Subscribe(session) => {
-                debug!(event = "twitch.eventsub.welcome", platform = "twitch", "a fresh session");
-                self.board.left();
-                state.remember(session);
-                state.working = None;
-                self.look(state, true);
-            }
-            Output::Moved(session) => {
-                self.board.moved();
-                state.remember(Arc::clone(&session));
-                let same = |running: &Running| running.session.as_deref() == Some(&*session);
-                if state.working.as_ref().is_some_and(|running| !same(running)) {
-                    state.working = None;
-                    self.look(state, false);
-                }
-            }
-            Output::Lost => {
-                state.working = None;
-                self.board.lost();
-            }
-            Output::Publish => {
-                if let Some(Frame::Notification(told)) = frame {
-                    let event = self.normalizer.notification(told, self.runtime.clock.now());
-                    self.outlet.push(event);
-                }
-            }
-            Output::Revoked => {
-                if let Some(Frame::Revocation(gone)) = frame {
-                    self.revoked(gone);
-                }
-            }
-            Output::Gap { from, to, reason } => self.gap(state, from, to, reason, now),
-            Output::News(news) => self.board.news(news, self.runtime.clock.now()),
-        }
-    }
-
-    fn open(&mut self, state: &mut State, socket: Socket, to: Option<&str>) {
-        let door = match to {
-            None => Some(self.door.clone()),
-            Some(to) => self.door.moved(to),
-        };
-        let goodbye = CancellationToken::new();
-        let events = state.events.clone();
-        state.sockets.push((socket, goodbye.clone()));
-        let task = async move {
-            match door {
-                Some(door) => socket::run(door, socket, events, goodbye).await,
-                None => {
-                    let why = "the address to move to leads elsewhere".to_owned();
-                    let _ = events.send((socket, SocketEvent::Closed(Some(4007), why))).await;
-                }
-            }
-        };
-        self.runtime.spawn("twitch.eventsub.socket", task);
-    }
-
-    fn gap(&mut self, state: &State, from: Instant, to: Instant, reason: &'static str, now: Instant) {
-        let wall = self.runtime.clock.now();
-        let at = |moment: Instant| wall.minus(now.saturating_duration_since(moment));
-        let gap = Gap { from: at(from), to: at(to), reason, channels: self.board.missed() };
-        self.board.gap(&gap);
-        let session = state.session.id().unwrap_or_default();
-        let event = self.normalizer.gap(&gap, session, wall);
-        self.outlet.push(event);
-    }
-
-    fn revoked(&mut self, gone: &Subscription<'_>) {
-        let now = self.runtime.clock.now();
-        if gone.status == "authorization_revoked" {
-            // Whoever keeps the token finds out whether there is another.
-            self.bot.refused(self.bot.now().generation);
-        }
-        self.board.revoked(gone, now);
     }
 }
 

@@ -25,7 +25,8 @@ impl Recent {
         Self::bounded(REMEMBERED, REMEMBERED_FOR)
     }
 
-    fn bounded(most: usize, for_long: Duration) -> Self {
+    /// With bounds of its own.
+    pub(crate) fn bounded(most: usize, for_long: Duration) -> Self {
         Self { known: HashSet::default(), order: VecDeque::new(), most, for_long }
     }
 

@@ -41,10 +41,11 @@ async fn a_session_is_a_shard_of_the_applications_conduit_and_the_next_one_takes
     rig.joined(1).await;
     peer.says("ab", "m-2", "again").await;
     rig.ear.wait_for_text("again").await;
-    let world = twitch.world.lock().unwrap();
-    assert_eq!((world.made, world.shards.len()), (made, 1), "its subscriptions outlive the session");
-    assert_eq!(world.shards[0]["transport"]["session_id"], "s2");
-    drop(world);
+    {
+        let world = twitch.world.lock().unwrap();
+        assert_eq!((world.made, world.shards.len()), (made, 1), "its subscriptions outlive the session");
+        assert_eq!(world.shards[0]["transport"]["session_id"], "s2");
+    }
     rig.end().await;
 }
 

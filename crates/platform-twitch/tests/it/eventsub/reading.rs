@@ -71,3 +71,16 @@ async fn what_is_no_frame_and_what_nobody_knows_is_kept_and_ends_nothing() {
     rig.ear.wait_for_text("still there").await;
     rig.end().await;
 }
+
+#[tokio::test]
+async fn a_token_that_could_not_be_renewed_is_used_and_shown_as_degraded() {
+    let twitch = Twitch::start().await;
+    let (config, keeper) = twitch.config(&["ab"], bot("token", &["user:read:chat"]));
+    let rig = Rig::run(config);
+    let _peer = twitch.welcome("s1").await;
+    rig.joined(1).await;
+    keeper.tell_state(CredentialState::Degraded);
+    let status = rig.until(|status| status.auth.state == "degraded").await;
+    assert_eq!(status.joined_channels.len(), 1);
+    rig.end().await;
+}
