@@ -86,3 +86,38 @@ async fn as_many_shards_are_run_as_are_recommended() {
     rig.ear.wait_text("of one guild").await;
     assert_eq!(rig.ear.texts().len(), 1);
 }
+
+#[tokio::test]
+async fn an_address_to_resume_at_that_is_not_the_gateways_is_not_used() {
+    let rig = Rig::connected().await;
+    for (resumes, url) in (1..).zip(["not a url", "wss://gateway.example.com"]) {
+        let session = rig.discord().connections()[0].session.clone();
+        let ready =
+            serde_json::json!({ "session_id": session, "resume_gateway_url": url, "user": { "id": "1" } });
+        rig.discord().dispatch("READY", &ready);
+        rig.until(|snapshot| snapshot.counters.reconnects == resumes).await;
+        assert_eq!(rig.discord().counters()["resumes"], resumes, "{url}");
+    }
+    rig.say("ada", "still here");
+    rig.ear.wait_text("still here").await;
+}
+
+#[tokio::test]
+async fn however_often_the_connection_is_dropped_in_a_busy_channel_all_is_heard_once_and_in_order() {
+    let rig = Rig::connected().await;
+    let mut said = Vec::new();
+    for n in 0..400 {
+        let text = format!("number {n}");
+        rig.say("ada", &text);
+        said.push(text);
+        if n % 100 == 50 {
+            rig.discord().drop_connections();
+        }
+        if n % 100 == 99 {
+            rig.ear.wait_text(said.last().unwrap()).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.ear.texts(), said);
+    assert_eq!(rig.discord().counters()["identifies"], 1);
+}
