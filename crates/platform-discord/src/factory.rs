@@ -11,6 +11,7 @@ use crate::PLATFORM;
 use crate::channel::channel_id;
 use crate::config::{ApiUrl, DEFAULT_INTENTS, DiscordConfig, GatewayUrl, INTENTS};
 use crate::connector::DiscordConnector;
+use crate::directory::MAX_WANTED;
 
 /// Makes the Discord connector.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,6 +119,9 @@ fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
                 format!("{text:?} is no channel: use its id, the number that Discord shows"),
             )),
         }
+    }
+    if channels.len() > MAX_WANTED {
+        problems.push(Problem::new("DISCORD_CHANNELS", format!("names over {MAX_WANTED} channels")));
     }
     channels
 }
