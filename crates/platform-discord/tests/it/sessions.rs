@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chatbus_connector::ConnectionState;
+use chatbus_connector::{ConnectionState, Notes as _};
+use chatbus_event::sha256_hex;
 
 use crate::rig::{Rig, say};
 
@@ -119,5 +120,28 @@ async fn however_often_the_connection_is_dropped_in_a_busy_channel_all_is_heard_
         tokio::task::yield_now().await;
     }
     assert_eq!(rig.ear.texts(), said);
+    assert_eq!(rig.discord().counters()["identifies"], 1);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_not_noted_is_told_again_under_the_same_id() {
+    let key = format!("discord.gateway.{}.0", &sha256_hex(b"sandbox-token")[..16]);
+    let rig = Rig::connected().await;
+    rig.say("ada", "one");
+    rig.ear.wait_text("one").await;
+    let left = rig.end().await;
+    let early = left.2.get(&key).await.unwrap().expect("a note");
+    assert!(!early.windows(13).any(|part| part == b"sandbox-token"), "no secret is in it");
+    let rig = Rig::again(left).await;
+    rig.say("ada", "two");
+    rig.ear.wait_text("two").await;
+    let left = rig.end().await;
+    left.2.put(&key, early).await.unwrap();
+    let rig = Rig::again(left).await;
+    rig.say("ada", "three");
+    rig.ear.wait_text("three").await;
+    assert_eq!(rig.ear.texts(), ["one", "two", "two", "three"]);
+    let heard = rig.ear.heard();
+    assert_eq!(heard[1].id, heard[2].id);
     assert_eq!(rig.discord().counters()["identifies"], 1);
 }
