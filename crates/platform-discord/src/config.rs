@@ -52,10 +52,6 @@ pub enum BadUrl {
 /// The version that is spoken.
 const API_PATH: &str = "/api/v10";
 
-/// What is asked for when nothing else is set.
-pub(crate) const DEFAULT_INTENTS: &[&str] =
-    &["guilds", "guild_messages", "direct_messages", "message_content"];
-
 /// Intents by the names of the public reference.
 pub(crate) const INTENTS: [(&str, Intents); 11] = [
     ("guilds", Intents::GUILDS),

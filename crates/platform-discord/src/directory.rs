@@ -27,6 +27,8 @@ pub(crate) struct Directory {
     roles: HashMap<u64, Role>,
     wanted: Vec<Arc<str>>,
     base: usize,
+    /// What was asked to be read beside the configured channels, as it was written.
+    asked: Vec<String>,
 }
 
 /// A channel or thread.
@@ -57,13 +59,20 @@ impl Directory {
         self.guild
     }
 
-    /// Reads these channels beside the configured ones; gives how many are left out because they are no ids or
-    /// too many.
+    /// Reads these channels beside the configured ones; gives how many are left out because they are neither ids
+    /// nor names that are known, or too many. Names are looked up again whenever the guild is told.
     pub(crate) fn set_added(&mut self, added: &[String]) -> usize {
+        self.asked = added.iter().take(MAX_WANTED).cloned().collect();
+        self.look_up() + added.len().saturating_sub(MAX_WANTED)
+    }
+
+    fn look_up(&mut self) -> usize {
         self.wanted.truncate(self.base);
+        let found: Vec<Option<Arc<str>>> =
+            self.asked.iter().map(|text| channel_id(text).or_else(|| self.named(text))).collect();
         let mut left_out = 0;
-        for text in added {
-            match channel_id(text).or_else(|| self.named(text)) {
+        for id in found {
+            match id {
                 Some(id) if self.wanted.contains(&id) => {}
                 Some(id) if self.wanted.len() < MAX_WANTED => self.wanted.push(id),
                 _ => left_out += 1,
@@ -136,6 +145,7 @@ impl Directory {
             all.unwrap_or_default().iter().for_each(|one| learn(self, one));
         }
         self.learn_threads(guild);
+        self.look_up();
     }
 
     /// Takes in what stands under `threads`.
@@ -221,6 +231,14 @@ mod tests {
         assert_eq!(directory.added(), ["11".into()]);
         assert_eq!(directory.set_added(&[]), 0);
         assert_eq!(read(&directory), ["10", "20"], "the configured ones stay");
+    }
+
+    #[test]
+    fn a_channel_that_was_added_by_its_name_is_read_once_the_guild_is_told() {
+        let mut directory = Directory::new("1", &["10".into()]);
+        assert_eq!(directory.set_added(&["#bots".to_owned()]), 1);
+        directory.learn_guild(&raw(r#"{"id":"1","channels":[{"id":"11","name":"bots"}]}"#));
+        assert_eq!(directory.added(), ["11".into()]);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use twilight_model::gateway::Intents;
 
 use crate::PLATFORM;
 use crate::channel::channel_id;
-use crate::config::{ApiUrl, DEFAULT_INTENTS, DiscordConfig, GatewayUrl, INTENTS};
+use crate::config::{ApiUrl, DiscordConfig, GatewayUrl, INTENTS};
 use crate::connector::DiscordConnector;
+use crate::directory::MAX_WANTED;
 
 /// Makes the Discord connector.
 #[derive(Debug, Clone, Copy, Default)]
@@ -119,18 +120,16 @@ fn channels(values: &Values, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
             )),
         }
     }
+    if channels.len() > MAX_WANTED {
+        problems.push(Problem::new("DISCORD_CHANNELS", format!("names over {MAX_WANTED} channels")));
+    }
     channels
 }
 
 fn intents(values: &Values, problems: &mut Vec<Problem>) -> Intents {
-    let named = values.list("DISCORD_INTENTS");
-    let mut names: Vec<&str> = named.iter().map(String::as_str).collect();
-    if names.is_empty() {
-        names = DEFAULT_INTENTS.to_vec();
-    }
     let mut intents = Intents::empty();
-    for name in names {
-        match INTENTS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+    for name in values.list("DISCORD_INTENTS") {
+        match INTENTS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
             Some((_, intent)) => intents |= *intent,
             None => {
                 let known: Vec<&str> = INTENTS.iter().map(|(known, _)| *known).collect();

@@ -128,9 +128,9 @@ async fn learn_guild(shared: &Shared) -> Result<(), Result<Answer, Unanswered>> 
     let threads = Call::get("GET /guilds/{}/threads/active", guild, of("/threads/active"));
     let threads = shared.rest.json(&threads).await?;
     let mut directory = shared.directory.write().unwrap_or_else(PoisonError::into_inner);
-    directory.learn_guild(&whole);
     channels.iter().for_each(|channel| directory.learn_channel(channel));
     directory.learn_threads(&threads);
+    directory.learn_guild(&whole);
     Ok(())
 }
 

@@ -146,6 +146,13 @@ impl Normalizer {
             "MESSAGE_DELETE" => format!("discord:{}:delete", id()),
             "MESSAGE_SYSTEM" => format!("discord:{}", id()),
             "INTERACTION_CREATE" => format!("discord:interaction:{}", id()),
+            "GUILD_MEMBER_ADD" => {
+                let (user, at) = (data.at(&["user", "id"]), data.get("joined_at"));
+                match (text(user.as_ref()), text(at.as_ref())) {
+                    (Some(user), Some(at)) => format!("discord:member_add:{user}:{at}"),
+                    _ => of_session(),
+                }
+            }
             _ => of_session(),
         };
         MessageId::new(&id)

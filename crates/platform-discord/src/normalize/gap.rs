@@ -29,7 +29,7 @@ pub(crate) struct Gap {
 // === impl Normalizer ===
 
 impl Normalizer {
-    /// Edits, deletions, direct messages and everything else of that time is missed even where all messages of
+    /// Edits, deletions, threads, direct messages and everything else of that time is missed even where all messages of
     /// the channels could be fetched.
     pub(crate) fn gap(&mut self, gap: &Gap, received_at: Timestamp) -> Inbound {
         let (from, to) = (gap.from.to_string(), gap.to.to_string());

@@ -29,13 +29,18 @@ fn the_same_thing_has_the_same_id_for_everybody_who_reads_it() {
         ),
         ("MESSAGE_DELETE", r#"{"id":"7","channel_id":"10","guild_id":"1"}"#, "discord:7:delete"),
         ("INTERACTION_CREATE", r#"{"id":"7","channel_id":"10","guild_id":"1"}"#, "discord:interaction:7"),
+        (
+            "GUILD_MEMBER_ADD",
+            r#"{"guild_id":"1","user":{"id":"4"},"joined_at":"2020-01-01T00:00:00.000000+00:00"}"#,
+            "discord:member_add:4:2020-01-01T00:00:00.000000+00:00",
+        ),
     ] {
         let event = dispatch(&mut normalizer(), name, json).unwrap();
         assert_eq!(event.id.as_str(), id, "{name}");
     }
     let mut normalizer = normalizer();
-    let joined = r#"{"guild_id":"1","user":{"id":"4"}}"#;
-    let event = dispatch(&mut normalizer, "GUILD_MEMBER_ADD", joined).unwrap();
+    let left = r#"{"guild_id":"1","user":{"id":"4"}}"#;
+    let event = dispatch(&mut normalizer, "GUILD_MEMBER_REMOVE", left).unwrap();
     assert!(event.id.as_str().ends_with(":5"), "by its place in the session: {}", event.id.as_str());
 }
 

@@ -65,9 +65,13 @@ impl Told {
         // The body says it more exactly than the header, which has whole seconds.
         let exact = (status == 429).then(|| serde_json::from_slice::<serde_json::Value>(&answer.body).ok());
         let exact = exact.flatten().and_then(|body| wait(body.get("retry_after")?.as_f64()?));
+        // One that names no limit of Discord's is of the network in front, which shuts out the address.
+        let is_nameless = scope.is_none() && answer.header("x-ratelimit-bucket").is_none();
         Self {
             status,
-            is_global: scope == Some("global") || answer.header("x-ratelimit-global") == Some("true"),
+            is_global: scope == Some("global")
+                || answer.header("x-ratelimit-global") == Some("true")
+                || (status == 429 && is_nameless),
             is_shared: scope == Some("shared"),
             bucket: answer.header("x-ratelimit-bucket").map(str::to_owned).filter(|name| name.len() <= 64),
             remaining: number("x-ratelimit-remaining"),
@@ -231,6 +235,36 @@ mod tests {
         }
         assert_eq!(*refusals.borrow(), Some(now + ms(700)));
         assert_eq!(limits.take(FORM, "1", now + ms(700)), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_tells_whose_limit_it_is_of_and_how_long_it_lasts() {
+        let told = |status: u16, headers: &[(&'static str, &'static str)], body: &'static str| {
+            let mut answer = Answer {
+                status: status.try_into().unwrap(),
+                headers: chatbus_http::hyper::HeaderMap::new(),
+                body: body.into(),
+            };
+            for (name, value) in headers {
+                answer.headers.insert(*name, value.parse().unwrap());
+            }
+            Told::of(&answer)
+        };
+        let (bucket, user) = (("x-ratelimit-bucket", "b"), ("x-ratelimit-scope", "user"));
+        let ours =
+            told(429, &[bucket, user, ("retry-after", "2")], r#"{"retry_after":1.337,"global":false}"#);
+        assert_eq!((ours.is_global, ours.is_shared, ours.retry_after), (false, false, Some(ms(1_337))));
+        assert!(told(429, &[bucket, ("x-ratelimit-scope", "shared")], "").is_shared);
+        assert!(told(429, &[("x-ratelimit-scope", "global")], "").is_global);
+        let shut_out = told(429, &[("retry-after", "60")], "<html>");
+        assert_eq!((shut_out.is_global, shut_out.retry_after), (true, Some(ms(60_000))));
+        let plain =
+            told(200, &[bucket, ("x-ratelimit-remaining", "3"), ("x-ratelimit-reset-after", "0.5")], "{}");
+        assert_eq!((plain.is_global, plain.remaining, plain.reset_after), (false, Some(3), Some(ms(500))));
+        for odd in ["-1", "NaN", "inf", "x", "1e300"] {
+            let wait = told(429, &[("retry-after", odd)], "").retry_after;
+            assert!(wait.is_none_or(|wait| wait <= MAX_WAIT), "{odd}: {wait:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chatbus_connector::ConnectionState;
+use chatbus_connector::{ConnectionState, Notes as _};
+use chatbus_event::sha256_hex;
 
 use crate::rig::{Rig, say};
 
@@ -85,4 +86,62 @@ async fn as_many_shards_are_run_as_are_recommended() {
     rig.say("ada", "of one guild");
     rig.ear.wait_text("of one guild").await;
     assert_eq!(rig.ear.texts().len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_to_resume_at_that_is_not_the_gateways_is_not_used() {
+    let rig = Rig::connected().await;
+    for (resumes, url) in (1..).zip(["not a url", "wss://gateway.example.com"]) {
+        let session = rig.discord().connections()[0].session.clone();
+        let ready =
+            serde_json::json!({ "session_id": session, "resume_gateway_url": url, "user": { "id": "1" } });
+        rig.discord().dispatch("READY", &ready);
+        rig.until(|snapshot| snapshot.counters.reconnects == resumes).await;
+        assert_eq!(rig.discord().counters()["resumes"], resumes, "{url}");
+    }
+    rig.say("ada", "still here");
+    rig.ear.wait_text("still here").await;
+}
+
+#[tokio::test]
+async fn however_often_the_connection_is_dropped_in_a_busy_channel_all_is_heard_once_and_in_order() {
+    let rig = Rig::connected().await;
+    let mut said = Vec::new();
+    for n in 0..400 {
+        let text = format!("number {n}");
+        rig.say("ada", &text);
+        said.push(text);
+        if n % 100 == 50 {
+            rig.discord().drop_connections();
+        }
+        if n % 100 == 99 {
+            rig.ear.wait_text(said.last().unwrap()).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.ear.texts(), said);
+    assert_eq!(rig.discord().counters()["identifies"], 1);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_not_noted_is_told_again_under_the_same_id() {
+    let key = format!("discord.gateway.{}.0", &sha256_hex(b"sandbox-token")[..16]);
+    let rig = Rig::connected().await;
+    rig.say("ada", "one");
+    rig.ear.wait_text("one").await;
+    let left = rig.end().await;
+    let early = left.2.get(&key).await.unwrap().expect("a note");
+    assert!(!early.windows(13).any(|part| part == b"sandbox-token"), "no secret is in it");
+    let rig = Rig::again(left).await;
+    rig.say("ada", "two");
+    rig.ear.wait_text("two").await;
+    let left = rig.end().await;
+    left.2.put(&key, early).await.unwrap();
+    let rig = Rig::again(left).await;
+    rig.say("ada", "three");
+    rig.ear.wait_text("three").await;
+    assert_eq!(rig.ear.texts(), ["one", "two", "two", "three"]);
+    let heard = rig.ear.heard();
+    assert_eq!(heard[1].id, heard[2].id);
+    assert_eq!(rig.discord().counters()["identifies"], 1);
 }
