@@ -26,6 +26,7 @@ mod outages;
 mod pair;
 mod pipeline;
 mod pipeline_faults;
+mod platforms;
 mod prefix;
 mod settings;
 mod shapes;

@@ -16,6 +16,7 @@ pub(crate) struct SandboxProcess {
     pub(crate) irc: String,
     pub(crate) irc_ws: String,
     pub(crate) playground: String,
+    addresses: Value,
     control: String,
     http: reqwest::Client,
     _child: Child,
@@ -42,9 +43,15 @@ impl SandboxProcess {
             playground: address("playground"),
             control: address("control"),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            addresses: addresses.clone(),
             _child: child,
             _folder: folder,
         }
+    }
+
+    /// Where one of its platforms is.
+    pub(crate) fn address(&self, name: &str) -> String {
+        self.addresses[name].as_str().unwrap().trim_end_matches('/').to_owned()
     }
 
     /// A request of the control API under `/twitch`.
@@ -65,7 +72,7 @@ impl SandboxProcess {
         self.get_from(&format!("twitch/{path}")).await
     }
 
-    async fn get_from(&self, path: &str) -> Value {
+    pub(crate) async fn get_from(&self, path: &str) -> Value {
         self.http.get(format!("{}/{path}", self.control)).send().await.unwrap().json().await.unwrap()
     }
 
