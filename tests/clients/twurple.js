@@ -3,31 +3,25 @@
 // It has no option for the port, so the sandbox must have 80 (ws) and 6667 (irc).
 
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import { once } from 'node:events';
 
-import { GREETING, event, run, say, sent } from './sandbox.js';
+import { GREETING, addresses, event, request, run, say, sent } from './sandbox.js';
 
 const transport = process.argv[2];
 assert.ok(['ws', 'irc'].includes(transport), 'ws or irc');
 
 // Before it logs in, Twurple asks Twitch's OAuth server whose token it holds.
-const oauth = createServer((_, response) => {
-  response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({
-    client_id: 'client', login: 'twurple_bot', user_id: '4711', scopes: ['chat:read', 'chat:edit'], expires_in: 3600,
-  }));
-}).listen(0, 'localhost');
-await once(oauth, 'listening');
-process.env.TWURPLE_MOCK_API_PORT = String(oauth.address().port);
+const { twitch } = await addresses();
+process.env.TWURPLE_MOCK_API_PORT = new URL(twitch.api).port;
+const SCOPES = ['chat:read', 'chat:edit'];
 
 const { StaticAuthProvider } = await import('@twurple/auth');
 const { ChatClient } = await import('@twurple/chat');
 
 run(`twurple over ${transport}`, async (step) => {
   const channel = `twurple_${transport}`;
+  const { access_token: token } = await request('/twitch-api/token', { login: 'twurple_bot', scopes: SCOPES });
   const client = new ChatClient({
-    authProvider: new StaticAuthProvider('client', 'token', ['chat:read', 'chat:edit']),
+    authProvider: new StaticAuthProvider('client', token, SCOPES),
     channels: [channel],
     hostName: '127.0.0.1',
     ssl: false,

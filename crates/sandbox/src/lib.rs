@@ -2,12 +2,13 @@
 //!
 //! There are Twitch, as IRC over TCP and WebSocket ([`twitch_irc`]) and behind HTTP with its logins, Helix and
 //! EventSub ([`twitch_api`]), and a platform that exists nowhere else and says nothing twice that has a key
-//! ([`playground`]). Beside them stands a language model
-//! that answers every question with a fixed sentence about it ([`model`](mod@model)). Everything is steered by
-//! methods of [`SandboxHandle`], [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi), [`Playground`](playground::Playground) and
-//! [`Model`](model::Model), or from any language over HTTP with the control API below; both do the same, but that
-//! only the model's methods break connections. Nothing is authenticated, so nothing listens anywhere but on
-//! loopback, and requests from web pages of other origins are refused.
+//! ([`playground`]). Beside them stands a language model that answers every question with a fixed sentence
+//! about it ([`model`](mod@model)). Everything is steered by methods of [`SandboxHandle`],
+//! [`TwitchIrc`](twitch_irc::TwitchIrc), [`TwitchApi`](twitch_api::TwitchApi),
+//! [`Playground`](playground::Playground) and [`Model`](model::Model), or from any language over HTTP with the
+//! control API below; both do the same, but that only the model's methods break connections. The control API
+//! asks nobody who they are, so nothing listens anywhere but on loopback, and requests from web pages of other
+//! origins are refused.
 //!
 //! # Control API
 //!
@@ -45,7 +46,7 @@
 //! | `GET /twitch/counters` | | sums since the start, and what arrived in sink mode |
 //! | `POST /twitch-api/token` | `[login]` `[scopes]` `[client_id]` `[lifetime_seconds]` | makes a token of an account, or without `login` of the application `client_id` (`client`); answers it with its refresh token |
 //! | `POST /twitch-api/expire` | `token` or `login` | ends a token's life, or that of all of an account; refresh tokens stay; answers `{tokens}` |
-//! | `POST /twitch-api/revoke` | `token` or `login` | the same, and refresh tokens go too |
+//! | `POST /twitch-api/revoke` | `token` or `login` | the same, and refresh tokens go too; with `login`, the subscriptions that its tokens made are revoked |
 //! | `POST /twitch-api/token-lifetime` | `[seconds]` | how long new user tokens live |
 //! | `POST /twitch-api/refuse-refreshes` | `login` `[on]` | refreshes of an account's tokens are refused as invalid |
 //! | `POST /twitch-api/client` | `client_id` `secret` | an application with another secret is refused from now on |
@@ -55,7 +56,7 @@
 //! | `POST /twitch-api/refuse` | `status` `[message]` `[retry_after_ms]` `[path]` `[count]` `[for_ms]` | the next `count` requests (all without it, 0 takes it back) to this path (`chat/messages`, `oauth2/token`) are refused with this status |
 //! | `POST /twitch-api/drop-message` | `code` `[message]` `[count]` `[for_ms]` | messages by Helix are answered 200 with this drop reason |
 //! | `POST /twitch-api/lose` | `[path]` `[count]` `[for_ms]` | what is asked is done, and the connection ends without an answer |
-//! | `POST /twitch-api/delay` | `ms` `[path]` `[count]` `[for_ms]` | what is asked is done so much later |
+//! | `POST /twitch-api/delay` | `ms` `[path]` `[count]` `[for_ms]` | what is asked is done at once and answered so much later |
 //! | `POST /twitch-api/points` | `points` | points of a full bucket of Helix, 800 at the start; all buckets are full then |
 //! | `POST /twitch-api/whisper-rules` | `[dropped]` `[limited]` | whispers are answered 204 and dropped; their limits hold |
 //! | `POST /twitch-api/reset` | | everything as at the start; EventSub's connections stay |
@@ -74,6 +75,7 @@
 //! | `GET /twitch-api/devices` | | the user codes of devices that wait |
 //! | `GET /twitch-api/sent` | `[channel]` `[since]` | what `GET /twitch/sent` tells: messages by IRC and by Helix, each with its `way` |
 //! | `GET /twitch-api/whispers` | `[since]` | `[{seq,at,id,from,to,text,cut,delivered}]`, the newest 100,000 |
+//! | `GET /twitch-api/counters` | | notifications that nobody could be told, and connections there are |
 //! | `GET /twitch-api/sessions` | | connections to EventSub with their sessions |
 //! | `GET /twitch-api/subscriptions` | | all subscriptions, with the application and account that made them |
 //! | `POST /playground/refuse` | `status` `[code]` `[retry_after_ms]` `[channel]` `[count]` | the next `count` messages (all without it, 0 takes it back) are refused with this status; what was said already under its key is not |

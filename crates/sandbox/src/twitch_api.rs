@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chatbus_runtime::{CancellationToken, Runtime};
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
@@ -48,6 +49,9 @@ use crate::twitch_irc::{Attached, InRoom, Moment, TwitchIrc};
 use auth::Check;
 use eventsub::Hub;
 use world::World;
+
+/// Frames waiting for one connection to EventSub beyond which a viewer who says much waits.
+const LOW_WATER: usize = 512;
 
 /// The fake Twitch behind HTTP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,15 +93,7 @@ impl TwitchApi {
     }
 
     async fn wait_until(&self, fulfilled: impl Fn(&World) -> bool) {
-        loop {
-            let changed = self.core.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if fulfilled(&self.core.lock()) {
-                return;
-            }
-            changed.await;
-        }
+        self.core.wait_until(fulfilled).await;
     }
 
     /// The login of an account's id, when it was seen anywhere and exists.
@@ -127,6 +123,18 @@ impl Core {
     fn changed(&self) {
         self.changed.notify_waiters();
     }
+
+    async fn wait_until(&self, fulfilled: impl Fn(&World) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if fulfilled(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
 }
 
 impl Attached for Core {
@@ -152,6 +160,10 @@ impl Attached for Core {
             world.hub.emit(eventsub::CHAT_MESSAGE, None, &event, None, now);
         }
     }
+
+    fn caught_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.wait_until(|world| world.hub.backlog() <= LOW_WATER))
+    }
 }
 
 pub(crate) fn start(
@@ -164,7 +176,8 @@ pub(crate) fn start(
 ) -> std::io::Result<TwitchApi> {
     let addr = listener.local_addr()?;
     let (posts, waiting) = mpsc::channel(eventsub::MAX_POSTS);
-    let hub = Hub::new(format!("ws://{addr}/ws"), posts, Arc::clone(&runtime.entropy));
+    let hub =
+        Hub::new(format!("ws://{addr}/ws"), config.max_connections, posts, Arc::clone(&runtime.entropy));
     let core = Arc::new(Core {
         runtime: runtime.clone(),
         world: Mutex::new(World::new(&runtime.entropy, hub)),

@@ -11,6 +11,8 @@
 //! - Chat commands (`/ban`) are refused with `unrecognized_cmd`, except `/me`; `jtv` and other targets
 //!   that are no channel are ignored.
 //!
+//! Its rooms are also spoken in over HTTP, and what is said in them is told there: [`crate::twitch_api`].
+//!
 //! It shares no code with the connector that is tested against it.
 
 mod attached;

@@ -43,6 +43,7 @@ pub(super) fn routes() -> Router<TwitchApi> {
         .route("/devices", get(readback::devices))
         .route("/sent", get(readback::sent))
         .route("/whispers", get(readback::whispers))
+        .route("/counters", get(readback::counters))
         .route("/sessions", get(readback::sessions))
         .route("/subscriptions", get(readback::subscriptions))
 }

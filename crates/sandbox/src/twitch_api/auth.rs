@@ -2,18 +2,20 @@
 
 mod device;
 mod grant;
+mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatbus_event::Entropy;
-use serde::Serialize;
 
 use super::shelf::Shelf;
 pub(super) use device::DEVICE_LIFETIME;
 use device::Device;
 use grant::{Code, Refresh};
+pub(super) use token::{Check, Token, Wanted};
+pub use token::{Issued, TokenView};
 
 /// Tokens, refresh tokens, codes of one kind at one time.
 const MAX_HELD: usize = 10_000;
@@ -26,72 +28,6 @@ const DEFAULT_USER: &str = "sandbox_user";
 
 /// Scopes of a token.
 pub(super) type Scopes = BTreeSet<String>;
-
-/// A token in force or not.
-#[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) client_id: String,
-    /// Whose it is; an app's has nobody.
-    pub(super) login: Option<String>,
-    pub(super) scopes: Scopes,
-    expires: Instant,
-    revoked: bool,
-    refresh: Option<String>,
-}
-
-/// What a token is now.
-#[derive(Debug)]
-pub(super) enum Check<'a> {
-    /// Never given out here.
-    Unknown,
-    /// Expired or revoked.
-    Dead,
-    Good(&'a Token),
-}
-
-/// A token, just given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Issued {
-    /// The access token, without `oauth:`.
-    pub access_token: String,
-    /// The refresh token, when there is one.
-    pub refresh_token: Option<String>,
-    /// Seconds it is good for.
-    pub expires_in: u64,
-    /// Its scopes.
-    pub scopes: Vec<String>,
-    /// Whose it is.
-    pub login: Option<String>,
-}
-
-/// A token as tests read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TokenView {
-    /// The access token.
-    pub access_token: String,
-    /// The refresh token that belongs to it and is not used up.
-    pub refresh_token: Option<String>,
-    /// The application it was given to.
-    pub client_id: String,
-    /// Whose it is; an app's has nobody.
-    pub login: Option<String>,
-    /// Its scopes.
-    pub scopes: Vec<String>,
-    /// `good`, `expired` or `revoked`.
-    pub state: &'static str,
-    /// Seconds left.
-    pub expires_in: u64,
-}
-
-/// A token to be given.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) login: Option<&'a str>,
-    pub(super) scopes: Scopes,
-    pub(super) lifetime: Option<Duration>,
-    pub(super) refreshable: bool,
-}
 
 /// What the OAuth server says no with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +44,9 @@ pub(super) struct Auth {
     refreshes: Shelf<Refresh>,
     codes: Shelf<Code>,
     devices: Shelf<Device>,
-    secrets: BTreeMap<String, String>,
+    secrets: Shelf<String>,
     /// Accounts whose refreshes are refused.
-    refused: BTreeSet<String>,
+    refused: Shelf<()>,
     refreshed: BTreeMap<String, u64>,
     /// Who grants what is asked for; `None` denies it.
     pub(super) grants_as: Option<String>,
@@ -128,8 +64,8 @@ impl Auth {
             refreshes: Shelf::new(MAX_HELD),
             codes: Shelf::new(MAX_HELD),
             devices: Shelf::new(MAX_HELD),
-            secrets: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            secrets: Shelf::new(MAX_HELD),
+            refused: Shelf::new(MAX_HELD),
             refreshed: BTreeMap::new(),
             grants_as: Some(DEFAULT_USER.to_owned()),
             lifetime: None,
@@ -211,13 +147,13 @@ impl Auth {
 
     /// An application with a secret: from now on it must be the right one.
     pub(super) fn set_secret(&mut self, client_id: &str, secret: &str) {
-        self.secrets.insert(client_id.to_owned(), secret.to_owned());
+        self.secrets.put(client_id, secret.to_owned());
     }
 
     /// Refuses or allows an account's refreshes.
     pub(super) fn refuse_refreshes(&mut self, login: &str, on: bool) {
-        if on && self.refused.len() < MAX_HELD {
-            self.refused.insert(login.to_owned());
+        if on {
+            self.refused.put(login, ());
         } else {
             self.refused.remove(login);
         }
@@ -248,29 +184,6 @@ impl Auth {
 
     fn fresh(&self) -> String {
         self.entropy.uuid().simple().to_string()
-    }
-}
-
-// === impl Token ===
-
-impl Token {
-    fn is_dead(&self, now: Instant) -> bool {
-        self.revoked || self.expires <= now
-    }
-
-    /// Whole seconds it is still good for.
-    pub(super) fn expires_in(&self, now: Instant) -> u64 {
-        self.expires.saturating_duration_since(now).as_secs()
-    }
-
-    fn state(&self, now: Instant) -> &'static str {
-        if self.revoked {
-            "revoked"
-        } else if self.expires <= now {
-            "expired"
-        } else {
-            "good"
-        }
     }
 }
 

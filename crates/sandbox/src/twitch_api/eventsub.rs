@@ -5,6 +5,9 @@
 
 mod chat;
 mod conduit;
+mod connection;
+#[cfg(test)]
+mod corpus;
 mod emit;
 mod frames;
 mod hub;
@@ -15,7 +18,7 @@ mod subscription;
 mod types;
 mod webhook;
 
-pub use hub::SessionView;
+pub use connection::SessionView;
 pub use steer::{Emit, Sessions};
 
 pub(super) use chat::event as chat_event;

@@ -19,7 +19,7 @@ pub enum Fault {
     },
     /// It is done, and the connection ends without an answer.
     Lose,
-    /// It is done so much later.
+    /// It is done (or refused) at once, and answered so much later.
     Delay(Duration),
     /// A chat message is answered 200 and `is_sent:false` with this code and message.
     DropMessage {

@@ -71,18 +71,22 @@ async fn as_ordered(State(api): State<TwitchApi>, request: Request, next: Next) 
         let now = api.core.moment().mono;
         api.core.lock().orders.take(&path, now, kind)
     };
-    if let Some(Fault::Delay(by)) = take(|fault| matches!(fault, Fault::Delay(_))) {
+    let late = take(|fault| matches!(fault, Fault::Delay(_)));
+    let response = match take(|fault| matches!(fault, Fault::Status { .. })) {
+        Some(Fault::Status { status, message, retry_after }) => {
+            refusal(&api, &path, status, &message, retry_after)
+        }
+        _ => {
+            let lost = take(|fault| matches!(fault, Fault::Lose)).is_some();
+            let mut response = next.run(request).await;
+            if lost {
+                response.extensions_mut().insert(Lost);
+            }
+            response
+        }
+    };
+    if let Some(Fault::Delay(by)) = late {
         tokio::time::sleep(by).await;
-    }
-    if let Some(Fault::Status { status, message, retry_after }) =
-        take(|fault| matches!(fault, Fault::Status { .. }))
-    {
-        return refusal(&api, &path, status, &message, retry_after);
-    }
-    let lost = take(|fault| matches!(fault, Fault::Lose)).is_some();
-    let mut response = next.run(request).await;
-    if lost {
-        response.extensions_mut().insert(Lost);
     }
     response
 }

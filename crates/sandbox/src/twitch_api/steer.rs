@@ -81,17 +81,21 @@ impl TwitchApi {
         if known { Ok(()) } else { Err(BadRequest::new("token", "is none that was given here")) }
     }
 
-    /// Ends all good tokens of an account; with `revoke`, their refresh tokens too. Says how many.
+    /// Ends all good tokens of an account. With `revoke`, as when somebody disconnects an application: their
+    /// refresh tokens too, and the subscriptions made with them. Says how many tokens.
     ///
     /// # Errors
     /// When the login is none.
     pub fn end_tokens_of(&self, login: &str, revoke: bool) -> Result<usize, BadRequest> {
         let login = login_of(login)?;
-        let now = self.core.moment().mono;
+        let now = self.core.moment();
         let mut world = self.core.lock();
-        let tokens = world.auth.tokens_of(&login, now);
+        let tokens = world.auth.tokens_of(&login, now.mono);
         for token in &tokens {
-            world.auth.end(token, revoke, now);
+            world.auth.end(token, revoke, now.mono);
+        }
+        if revoke {
+            world.hub.revoke_all_of(&login, now);
         }
         drop(world);
         self.core.changed();

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use super::message::Tags;
 use super::world::Moment;
 use super::{TwitchIrc, names};
@@ -17,6 +19,10 @@ pub(crate) trait Attached: Send + Sync + fmt::Debug {
 
     /// Something was said in a room, by a viewer or a client.
     fn said(&self, said: &InRoom<'_>, now: Moment);
+
+    /// Waits until those who listen have read most of what they were told; for nobody who is frozen. Not called
+    /// while the rooms' lock is held.
+    fn caught_up(&self) -> BoxFuture<'_, ()>;
 }
 
 /// What was said in a room.
@@ -36,6 +42,14 @@ impl TwitchIrc {
     /// Tells the rooms of the other side.
     pub(crate) fn attach(&self, other: Arc<dyn Attached>) {
         self.shared.lock().attached = Some(other);
+    }
+
+    /// Waits until those who listen on the other side have read most of what they were told.
+    pub(super) async fn others_caught_up(&self) {
+        let attached = self.shared.lock().attached.clone();
+        if let Some(other) = attached {
+            other.caught_up().await;
+        }
     }
 
     /// The login of this id, among those that are connected or have a room.

@@ -106,6 +106,7 @@ impl TwitchIrc {
             for outbox in self.shared.outboxes_of(&channel) {
                 outbox.down_to(LOW_WATER).await;
             }
+            self.others_caught_up().await;
         }
         Ok(said)
     }

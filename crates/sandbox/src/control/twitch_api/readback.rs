@@ -44,6 +44,10 @@ pub(super) async fn whispers(
     Ok(Json(api.whispers(since)))
 }
 
+pub(super) async fn counters(State(api): State<TwitchApi>) -> Json<Value> {
+    Json(json!({ "undeliverable": api.undeliverable(), "connections": api.sessions().len() }))
+}
+
 pub(super) async fn sessions(State(api): State<TwitchApi>) -> Json<Value> {
     Json(json!(api.sessions()))
 }

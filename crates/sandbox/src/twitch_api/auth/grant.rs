@@ -38,7 +38,7 @@ impl Auth {
         let invalid = Denied::bad("Invalid refresh token");
         let held = self.refreshes.get(refresh_token).filter(|held| held.client_id == client_id);
         let held = held.cloned().ok_or(invalid)?;
-        if self.refused.contains(&held.login) {
+        if self.refused.get(&held.login).is_some() {
             return Err(invalid);
         }
         self.refreshes.remove(refresh_token);

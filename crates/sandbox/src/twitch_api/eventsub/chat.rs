@@ -16,7 +16,9 @@ pub(in crate::twitch_api) fn event(said: &InRoom<'_>, people: &People) -> Value 
     let kind = match tag("msg-id") {
         Some("highlighted-message") => "channel_points_highlighted",
         Some("skip-subs-mode-message") => "channel_points_sub_only",
-        _ if tag("first-msg") == Some("1") => "user_intro",
+        Some("user-intro") => "user_intro",
+        Some("animated-message") => "power_ups_message_effect",
+        Some("gigantified-emote-message") => "power_ups_gigantified_emote",
         _ => "text",
     };
     json!({

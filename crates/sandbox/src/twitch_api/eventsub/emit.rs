@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::conduit::Shard;
+use super::connection::Out;
 use super::frames;
-use super::hub::{Hub, Out};
+use super::hub::Hub;
 use super::subscription::{ENABLED, PENDING, Told, Transport};
 use super::webhook::{Outcome, Post};
 use crate::twitch_irc::Moment;
@@ -69,12 +70,23 @@ impl Hub {
         true
     }
 
+    /// Takes back all that an account's tokens made. Says how many.
+    pub(in crate::twitch_api) fn revoke_all_of(&mut self, login: &str, now: Moment) -> usize {
+        let own = self.subscriptions.values().filter(|s| s.is_enabled() && s.login.as_deref() == Some(login));
+        let ids: Vec<String> = own.map(|subscription| subscription.id.clone()).collect();
+        ids.iter().filter(|id| self.revoke(id, "authorization_revoked", now)).count()
+    }
+
     fn tell(&mut self, place: u64, kind: &'static str, told: &Told, now: Moment) -> bool {
         let Some(subscription) = self.subscriptions.get(&place) else { return false };
-        let id = subscription.id.clone();
+        // A shard that fails says nothing about the subscription.
+        let mut answers_for = Some(subscription.id.clone());
         let transport = match &subscription.transport {
             Transport::Conduit { id } => match self.shard_for(id, &told.message_id) {
-                Some(shard) => shard.transport,
+                Some(shard) => {
+                    answers_for = None;
+                    shard.transport
+                }
                 None => {
                     self.undeliverable += 1;
                     return false;
@@ -96,7 +108,10 @@ impl Hub {
             }
             Transport::Webhook { callback, secret } => {
                 let post = Post::about(kind, &callback, &secret, &told.message_id, told.at, &told.payload);
-                self.post(post.for_subscription(&id))
+                self.post(match answers_for {
+                    Some(id) => post.for_subscription(&id),
+                    None => post,
+                })
             }
             Transport::Conduit { .. } => false,
         }

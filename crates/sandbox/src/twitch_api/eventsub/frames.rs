@@ -12,6 +12,8 @@ pub(super) struct Close {
     pub(super) reason: Cow<'static, str>,
 }
 
+/// No room for one more.
+pub(super) const FULL: Close = Close { code: 4000, reason: Cow::Borrowed("internal server error") };
 /// The client sent something else than a pong.
 pub(super) const SENT_TRAFFIC: Close =
     Close { code: 4001, reason: Cow::Borrowed("client sent inbound traffic") };

@@ -5,85 +5,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatbus_event::{Entropy, Timestamp};
+use chatbus_event::Entropy;
 use chatbus_runtime::CancellationToken;
-use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 
 use super::conduit::Conduit;
+use super::connection::{Connection, Line, MAX_QUEUED, Out, SessionView};
 use super::frames::{self, Close, SessionFrame};
 use super::subscription::{DISCONNECTED, Subscription};
 use super::webhook::Post;
 use crate::twitch_irc::Moment;
 
-/// Frames that may wait for one connection.
-const MAX_QUEUED: usize = 1_024;
 /// A client must have subscribed to something by then.
 const UNUSED_AFTER: Duration = Duration::from_secs(10);
 /// A client must have come to the new URL by then.
 pub(super) const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 /// The keepalive timeout when the client asks for none.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Keepalives are sent this much ahead of the timeout that clients are told.
-const KEEPALIVE_MARGIN: Duration = Duration::from_millis(500);
-
-/// What a connection's loop is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Out {
-    Text(String),
-    Close(Close),
-}
-
-/// What the loop of a connection holds.
-#[derive(Debug)]
-pub(super) struct Line {
-    pub(super) id: u64,
-    pub(super) outs: mpsc::Receiver<Out>,
-    /// Told when its deadline or its freezing changed.
-    pub(super) stirred: Arc<Notify>,
-    /// Cancelled: ends without a close frame.
-    pub(super) cut: CancellationToken,
-}
-
-/// A session as tests read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionView {
-    /// Its id.
-    pub id: String,
-    /// The number of the connection, counting up from 1.
-    pub connection: u64,
-    /// When the connection came.
-    pub connected_at: Timestamp,
-    /// The keepalive timeout the client was told, in seconds.
-    pub keepalive_timeout_seconds: u64,
-    /// Whether keepalives are sent.
-    pub keepalives: bool,
-    /// Whether nothing is read and written.
-    pub frozen: bool,
-    /// Whether the client was told to come to another URL.
-    pub reconnecting: bool,
-    /// Whether another connection has taken its session over.
-    pub replaced: bool,
-    /// Subscriptions that are enabled.
-    pub subscriptions: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) session: String,
-    pub(super) since: Timestamp,
-    outs: mpsc::Sender<Out>,
-    stirred: Arc<Notify>,
-    pub(super) cut: CancellationToken,
-    keepalive: Duration,
-    pub(super) keepalives: bool,
-    pub(super) frozen: bool,
-    last_sent: Instant,
-    /// Until then it must have a subscription.
-    unused_at: Option<Instant>,
-    /// The word of the URL it was sent to, until it was used; and when it is closed.
-    pub(super) reconnect: Option<(Option<String>, Instant)>,
-}
 
 /// The state.
 #[derive(Debug)]
@@ -97,6 +35,7 @@ pub(in crate::twitch_api) struct Hub {
     pub(super) entropy: Arc<dyn Entropy>,
     /// `ws://…/ws`.
     url: String,
+    max_connections: usize,
     pub(super) last_id: u64,
     /// Whether subscriptions of sessions that are gone stand in the way of equal new ones.
     pub(super) orphans_conflict: bool,
@@ -109,6 +48,7 @@ pub(in crate::twitch_api) struct Hub {
 impl Hub {
     pub(in crate::twitch_api) fn new(
         url: String,
+        max_connections: usize,
         posts: mpsc::Sender<Post>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
@@ -120,6 +60,7 @@ impl Hub {
             posts,
             entropy,
             url,
+            max_connections,
             last_id: 0,
             orphans_conflict: true,
             undeliverable: 0,
@@ -133,6 +74,9 @@ impl Hub {
         reconnect: Option<&str>,
         now: Moment,
     ) -> Result<Line, Close> {
+        if self.connections.len() >= self.max_connections {
+            return Err(frames::FULL);
+        }
         let session = match reconnect {
             None => self.fresh(),
             Some(word) => self.take_over(word, now).ok_or(frames::INVALID_RECONNECT)?,
@@ -183,8 +127,11 @@ impl Hub {
         Some(connection.keepalive)
     }
 
-    /// Sends a connection's client to another URL.
+    /// Sends a connection's client to another URL, if its session has not been taken over already.
     pub(super) fn send_away(&mut self, id: u64, grace: Duration, now: Moment) {
+        if !self.speaks(id) {
+            return;
+        }
         let (word, message_id) = (self.fresh(), self.fresh());
         let url = format!("{}?reconnect_id={word}", self.url);
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -261,6 +208,12 @@ impl Hub {
         }
     }
 
+    /// Frames waiting for whoever is furthest behind and not frozen.
+    pub(in crate::twitch_api) fn backlog(&self) -> usize {
+        let behind = self.connections.values().filter(|connection| !connection.frozen);
+        behind.map(|connection| MAX_QUEUED - connection.outs.capacity()).max().unwrap_or_default()
+    }
+
     /// Whether nothing is to be read from and written to it.
     pub(super) fn is_frozen(&self, id: u64) -> bool {
         self.connections.get(&id).is_some_and(|connection| connection.frozen)
@@ -319,14 +272,6 @@ impl Hub {
 
     pub(super) fn fresh(&self) -> String {
         self.entropy.uuid().to_string()
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    fn keepalive_at(&self) -> Instant {
-        self.last_sent + self.keepalive.saturating_sub(KEEPALIVE_MARGIN)
     }
 }
 

@@ -7,8 +7,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse as _;
 use futures::StreamExt as _;
 
+use super::connection::{Line, Out};
 use super::frames::Close;
-use super::hub::{KEEPALIVE, Line, Out};
+use super::hub::KEEPALIVE;
 use crate::twitch_api::TwitchApi;
 use crate::twitch_api::answer::{Answer, Problem};
 use crate::twitch_api::pairs::Pairs;
@@ -106,6 +107,7 @@ async fn carry(api: &TwitchApi, socket: &mut WebSocket, mut line: Line) {
                     if socket.send(Message::Text(text.into())).await.is_err() {
                         return;
                     }
+                    core.changed();
                 }
                 Some(Out::Close(reason)) => return close(socket, reason).await,
                 None => return,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::connection::{Out, SessionView};
 use super::frames::Close;
-use super::hub::{Hub, Out, RECONNECT_GRACE, SessionView};
+use super::hub::{Hub, RECONNECT_GRACE};
 use crate::twitch_api::steer::login_of;
 use crate::twitch_api::{Stream, TwitchApi};
 use crate::twitch_irc::{BadRequest, user_id};
@@ -143,6 +144,8 @@ impl TwitchApi {
             act(&mut world.hub, *id);
             world.hub.stir(*id);
         }
+        drop(world);
+        self.core.changed();
         ids.len()
     }
 
@@ -156,6 +159,7 @@ impl TwitchApi {
         }
         let now = self.core.moment();
         let known = self.core.lock().hub.revoke(id, status, now);
+        self.core.changed();
         if known { Ok(()) } else { Err(BadRequest::new("subscription", "is none that there is")) }
     }
 
@@ -172,6 +176,11 @@ impl TwitchApi {
     /// The connections to EventSub there are.
     pub fn sessions(&self) -> Vec<SessionView> {
         self.core.lock().hub.views()
+    }
+
+    /// Notifications that nobody could be told: no shard, no session, no room in a queue.
+    pub fn undeliverable(&self) -> u64 {
+        self.core.lock().hub.undeliverable
     }
 
     /// All subscriptions, as Helix lists them, with the application and account that made them.
@@ -197,5 +206,16 @@ impl TwitchApi {
     pub async fn wait_for_subscriptions(&self, count: usize) {
         self.wait_until(|world| world.hub.subscriptions.values().filter(|s| s.is_enabled()).count() >= count)
             .await;
+    }
+
+    /// Waits until there are exactly so many connections to EventSub.
+    pub async fn wait_for_sessions(&self, count: usize) {
+        self.wait_until(|world| world.hub.connections.len() == count).await;
+    }
+
+    /// Waits until the subscription with this id has this status.
+    pub async fn wait_for_status(&self, id: &str, status: &str) {
+        let has_it = |hub: &Hub| hub.subscriptions.values().any(|s| s.id == id && s.status == status);
+        self.wait_until(|world| has_it(&world.hub)).await;
     }
 }

@@ -68,6 +68,7 @@ impl Hub {
         }
         let cost = cost(by, &new, &granted);
         self.check_limits(by, &new.transport, cost)?;
+        self.make_room();
         self.last_id += 1;
         let webhook = matches!(new.transport, Transport::Webhook { .. });
         let subscription = Subscription {
@@ -146,7 +147,7 @@ impl Hub {
         if total_cost + cost > max_total_cost {
             return Err(Problem::new(429, "total cost exceeds the maximum"));
         }
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && self.oldest_dead().is_none() {
             return Err(Problem::new(429, "too many subscriptions"));
         }
         let Transport::WebSocket { session } = transport else { return Ok(()) };
@@ -165,6 +166,20 @@ impl Hub {
             return Err(Problem::new(429, "number of websocket transports limit exceeded"));
         }
         Ok(())
+    }
+
+    /// When there are as many as are kept, the oldest one that tells nobody anything goes.
+    fn make_room(&mut self) {
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS
+            && let Some(place) = self.oldest_dead()
+        {
+            self.subscriptions.remove(&place);
+        }
+    }
+
+    fn oldest_dead(&self) -> Option<u64> {
+        let dead = |s: &Subscription| !s.is_enabled() && s.status != PENDING;
+        self.subscriptions.iter().find(|(_, s)| dead(s)).map(|(place, _)| *place)
     }
 
     /// How many a subscriber has, what they cost and what they may.

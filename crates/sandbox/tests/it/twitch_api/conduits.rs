@@ -46,9 +46,8 @@ async fn a_conduit_tells_on_whichever_shard_is_connected() {
     assert_eq!(told["event"]["message"]["text"], "hi");
     sandbox.twitch_api().drop_sessions(&shard.which());
     let listed = format!("{SHARDS}?conduit_id={conduit}");
-    while app.get(&listed).await["data"][0]["status"] != "websocket_disconnected" {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    sandbox.twitch_api().wait_for_sessions(0).await;
+    assert_eq!(app.get(&listed).await["data"][0]["status"], "websocket_disconnected");
     // A subscription outlives its shards.
     assert_eq!(sandbox.twitch_api().subscriptions()[0]["status"], "enabled");
     assert_eq!(app.get(&format!("{listed}&status=enabled")).await["data"], json!([]));

@@ -278,3 +278,31 @@ async fn a_whisper_is_told_to_its_reader() {
         (&json!("bot"), &json!("psst"))
     );
 }
+
+#[tokio::test]
+async fn who_disconnects_the_application_ends_its_subscriptions() {
+    let sandbox = sandbox().await;
+    let bot = Caller::user(&sandbox, "bot", READ);
+    let mut reader = EventSub::connect(&sandbox).await;
+    bot.subscribe(&reader.session, "hall", "bot").await;
+    assert_eq!(sandbox.twitch_api().end_tokens_of("bot", true).unwrap(), 1);
+    let revoked = reader.next().await;
+    assert_eq!(revoked["payload"]["subscription"]["status"], "authorization_revoked");
+    assert_eq!(bot.ask(Method::GET, "/helix/users", Value::Null).await.status, 401);
+}
+
+#[tokio::test]
+async fn everything_that_is_said_at_once_is_told_in_order() {
+    let sandbox = sandbox().await;
+    let bot = Caller::user(&sandbox, "bot", READ);
+    let mut reader = EventSub::connect(&sandbox).await;
+    bot.subscribe(&reader.session, "hall", "bot").await;
+    // More than may wait for one connection.
+    let say = Say { count: 10_000, ..Say::new("hall", "ann", "number {n}") };
+    let (said, ()) = tokio::join!(sandbox.twitch().say(&say), async {
+        for n in 1..=10_000 {
+            assert_eq!(reader.notified().await["event"]["message"]["text"], format!("number {n}"));
+        }
+    });
+    assert_eq!((said.unwrap().len(), sandbox.twitch_api().undeliverable()), (10_000, 0));
+}

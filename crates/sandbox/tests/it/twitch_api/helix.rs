@@ -202,11 +202,10 @@ async fn an_answer_is_lost_after_it_was_done_or_late_or_refused_before() {
     assert_eq!(sandbox.twitch().sent(&SentFilter::default()).len(), 1);
     let late = Duration::from_millis(300);
     api.order(fault("chat/messages", Fault::Delay(late))).unwrap();
-    let asked = ann.post(
-        "/helix/chat/messages",
-        json!({ "broadcaster_id": id_of("hall"), "sender_id": id_of("ann"), "message": "late" }),
-    );
+    let body = json!({ "broadcaster_id": id_of("hall"), "sender_id": id_of("ann"), "message": "late" });
+    let asked = ann.post("/helix/chat/messages", body);
     assert!(tokio::time::timeout(late / 2, asked).await.is_err(), "too early");
+    assert_eq!(sandbox.twitch().sent(&SentFilter::default())[1].text, "late", "done all the same");
 }
 
 #[tokio::test]

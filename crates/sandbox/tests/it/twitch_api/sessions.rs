@@ -93,15 +93,8 @@ async fn a_client_that_does_not_come_loses_its_session() {
     sandbox.twitch_api().reconnect_sessions(&ALL, Some(Duration::from_millis(10)));
     assert_eq!(reader.closed().await, 4004);
     drop(reader);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     assert_eq!(sandbox.twitch_api().subscriptions()[0]["status"], "websocket_disconnected");
-}
-
-/// Until the sandbox has seen that all connections have ended.
-async fn wait_for_none(sandbox: &chatbus_sandbox::SandboxHandle) {
-    while !sandbox.twitch_api().sessions().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -112,7 +105,7 @@ async fn an_orphan_stands_in_the_way_until_it_is_deleted() {
     let reader = EventSub::connect(&sandbox).await;
     bot.subscribe(&reader.session, "hall", "bot").await;
     assert_eq!(api.drop_sessions(&ALL), 1);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     let orphans = bot.get("/helix/eventsub/subscriptions?status=websocket_disconnected").await;
     assert!(orphans["data"][0]["transport"]["disconnected_at"].is_string(), "{orphans}");
     let next = EventSub::connect(&sandbox).await;
@@ -122,7 +115,7 @@ async fn an_orphan_stands_in_the_way_until_it_is_deleted() {
     assert_eq!(bot.ask(Method::DELETE, &path, Value::Null).await.status, 204);
     assert_eq!(bot.subscribe(&next.session, "hall", "bot").await.status, 202);
     api.drop_sessions(&ALL);
-    wait_for_none(&sandbox).await;
+    sandbox.twitch_api().wait_for_sessions(0).await;
     api.set_orphans_conflict(false);
     let last = EventSub::connect(&sandbox).await;
     assert_eq!(bot.subscribe(&last.session, "hall", "bot").await.status, 202);
@@ -150,4 +143,13 @@ async fn connections_are_closed_with_a_code_dropped_and_frozen_as_a_test_asks() 
     for code in [0, 999, 1004, 1005, 5000] {
         assert!(api.close_sessions(&ALL, code, "").is_err(), "{code}");
     }
+}
+
+#[tokio::test]
+async fn a_sandbox_stops_whole_with_clients_connected() {
+    let sandbox = sandbox().await;
+    let mut reader = EventSub::connect(&sandbox).await;
+    Caller::user(&sandbox, "bot", READ).subscribe(&reader.session, "hall", "bot").await;
+    tokio::time::timeout(super::PATIENCE, sandbox.stop()).await.expect("it stops");
+    while let Some(Ok(_)) = reader.socket.next().await {}
 }

@@ -74,13 +74,12 @@ fn online(callback: &str, secret: &str) -> Value {
     })
 }
 
+/// Waits until the only subscription has this status.
 async fn status_is(sandbox: &chatbus_sandbox::SandboxHandle, status: &str) {
-    let changed = async {
-        while sandbox.twitch_api().subscriptions()[0]["status"] != status {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(super::PATIENCE, changed).await.expect(status);
+    let api = sandbox.twitch_api();
+    let only = api.subscriptions().remove(0);
+    let waiting = api.wait_for_status(only["id"].as_str().expect("an id"), status);
+    tokio::time::timeout(super::PATIENCE, waiting).await.expect(status);
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

@@ -1,6 +1,6 @@
 //! The life of a connection, with time that is made up.
 
-use chatbus_event::Clock as _;
+use chatbus_event::{Clock as _, Timestamp};
 use chatbus_testkit::{FakeClock, SeededEntropy};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let (posts, kept) = mpsc::channel(10);
-        let hub = Hub::new("ws://here/ws".into(), posts, Arc::new(SeededEntropy::new(1)));
+        let hub = Hub::new("ws://here/ws".into(), 3, posts, Arc::new(SeededEntropy::new(1)));
         Self { hub, clock: FakeClock::at(Timestamp::EPOCH), _posts: kept }
     }
 
@@ -121,6 +121,18 @@ fn a_client_that_was_sent_away_has_half_a_minute_and_only_one_url() {
     assert!(bench.hub.subscriptions.values().all(Subscription::is_enabled), "the new one speaks for it");
     bench.hub.leave(new.id, later);
     assert_eq!(bench.hub.subscriptions.values().next().unwrap().status, DISCONNECTED);
+}
+
+#[test]
+fn one_connection_too_many_is_closed() {
+    let mut bench = Bench::new();
+    let (first, _) = bench.arrive(30);
+    bench.arrive(30);
+    bench.arrive(30);
+    let now = bench.now();
+    assert_eq!(bench.hub.arrive(KEEPALIVE, None, now).unwrap_err(), frames::FULL);
+    bench.hub.leave(first.id, now);
+    bench.arrive(30);
 }
 
 #[test]
