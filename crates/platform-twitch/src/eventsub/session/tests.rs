@@ -282,3 +282,79 @@ fn several_losses_before_there_are_subscriptions_again_are_one_gap() {
     let to = rig.now();
     assert_eq!(rig.on(Input::Subscribed("s3")), [Output::Gap { from, to, reason: "network_error" }]);
 }
+
+/// Something that a server, a network or time may do.
+#[derive(Debug, Clone)]
+enum Deed {
+    Wait(u64),
+    Wanted(bool),
+    Welcome(u64),
+    Reconnect(u64),
+    Told(u64, u8),
+    Closed(u64, u16),
+    Subscribed,
+}
+
+fn deed() -> impl proptest::strategy::Strategy<Value = Deed> {
+    use proptest::prelude::*;
+    // How far back the socket is that it happens on; the newest ones matter most.
+    let back = 0..3_u64;
+    prop_oneof![
+        // All of them together last less long than ids are remembered.
+        (1..5_u64).prop_map(Deed::Wait),
+        any::<bool>().prop_map(Deed::Wanted),
+        back.clone().prop_map(Deed::Welcome),
+        back.clone().prop_map(Deed::Reconnect),
+        (back.clone(), any::<u8>()).prop_map(|(back, id)| Deed::Told(back, id)),
+        (back, 3999..4009_u16).prop_map(|(back, code)| Deed::Closed(back, code)),
+        Just(Deed::Subscribed),
+    ]
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_happens_two_sockets_are_enough_nothing_is_published_twice_and_time_goes_on(
+        deeds in proptest::collection::vec(deed(), 0..120),
+    ) {
+        let mut rig = Rig::new();
+        let mut open = std::collections::BTreeSet::new();
+        let mut published = std::collections::BTreeSet::new();
+        let mut newest = 1;
+        let mut all: Vec<Deed> = vec![Deed::Wanted(true)];
+        all.extend(deeds);
+        for deed in all {
+            let socket = |back: u64| newest - back.min(newest - 1);
+            let session = rig.session.id().map(str::to_owned);
+            let out = match &deed {
+                Deed::Wait(seconds) => rig.after(*seconds),
+                Deed::Wanted(is_wanted) => rig.on(Input::Wanted(*is_wanted)),
+                Deed::Welcome(back) => rig.welcome(socket(*back), "s"),
+                Deed::Reconnect(back) => rig.reconnect(socket(*back), "ws://next"),
+                Deed::Told(back, id) => rig.told(socket(*back), &id.to_string()),
+                Deed::Closed(back, code) => {
+                    open.remove(&socket(*back));
+                    rig.closed(socket(*back), *code)
+                }
+                Deed::Subscribed => rig.on(Input::Subscribed(session.as_deref().unwrap_or("none"))),
+            };
+            for output in out {
+                match output {
+                    Output::Open(Socket(socket), _) => {
+                        newest = socket;
+                        proptest::prop_assert!(open.insert(socket));
+                    }
+                    Output::Close(Socket(socket)) => { open.remove(&socket); }
+                    Output::Publish => {
+                        let Deed::Told(_, id) = &deed else { panic!("{deed:?}") };
+                        proptest::prop_assert!(published.insert(*id));
+                    }
+                    Output::Gap { from, to, .. } => proptest::prop_assert!(from <= to),
+                    _ => {}
+                }
+            }
+            proptest::prop_assert!(open.len() <= 2, "{open:?}");
+            let now = rig.now();
+            proptest::prop_assert!(rig.session.next_deadline().is_none_or(|due| due > now), "{deed:?}");
+        }
+    }
+}
