@@ -138,6 +138,7 @@ mod accept;
 mod config;
 mod control;
 pub mod discord;
+mod http_door;
 pub mod model;
 pub mod playground;
 mod sandbox;

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::faults::{Refusal, Room, Scope};
-use super::server::Lost;
 use super::world::{No, Post};
 use super::{Shared, gateway};
+use crate::http_door::NoAnswer;
 
 /// Discord's limit without attachments is far lower.
 const MAX_BODY: usize = 1024 * 1024;
@@ -254,11 +254,7 @@ async fn say(State(shared): Held, Path(channel): Path<String>, headers: HeaderMa
     match world.post(post, now) {
         Err(refusal) => no(refusal),
         Ok(message) if !world.faults.is_lost() => Json(message).into_response(),
-        Ok(_) => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            response.extensions_mut().insert(Lost);
-            response
-        }
+        Ok(_) => NoAnswer.into_response(),
     }
 }
 

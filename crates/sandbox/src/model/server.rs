@@ -1,6 +1,5 @@
 //! Its HTTP server.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,20 +11,14 @@ use axum::response::{IntoResponse as _, Json, Response};
 use axum::routing::{get, post};
 use chatbus_runtime::{CancellationToken, Runtime};
 use futures::stream;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{answer_to, pieces, whole};
 use super::{InHand, Model, ModelFault, Question, Shared, World};
-use crate::accept::accept_each;
 use crate::config::SandboxConfig;
+use crate::http_door::{HttpDoor, NoAnswer};
 
 /// A longer question is refused.
 const MAX_BODY: usize = 1024 * 1024;
@@ -33,10 +26,6 @@ const MAX_BODY: usize = 1024 * 1024;
 const NAME: &str = "sandbox";
 /// Of an unnamed piece of a body.
 const WHOLE_PIECE: usize = 64 * 1024;
-
-/// Marks a response that is not given: its connection ends instead.
-#[derive(Debug, Clone, Copy)]
-struct Lost;
 
 /// The connection ends here, in the middle of a body.
 #[derive(Debug, thiserror::Error)]
@@ -74,58 +63,26 @@ pub(crate) fn start(
         addr: listener.local_addr()?,
         world: Mutex::new(World::default()),
     });
-    let room = Arc::new(Semaphore::new(config.max_connections));
-    let accepting = accept(Arc::clone(&shared), listener, room, tasks.clone(), stop.clone());
-    runtime.spawn("sandbox.model", tasks.track_future(accepting));
+    let door = HttpDoor {
+        name: "model",
+        connection: "sandbox.model.connection",
+        max_connections: config.max_connections,
+        drops: None,
+        runtime: runtime.clone(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let serving = door.serve(listener, router(&shared));
+    runtime.spawn("sandbox.model", tasks.track_future(serving));
     Ok(Model { shared })
 }
 
-async fn accept(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    let router = Router::new()
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(complete))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::clone(&shared));
-    let ending = stop.clone();
-    accept_each("model", listener, stop, move |stream, _| {
-        // One too many is closed at once.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
-        let serving = serve_one(stream, router.clone(), ending.clone());
-        let serving = async move {
-            serving.await;
-            drop(place);
-        };
-        shared.runtime.spawn("sandbox.model.connection", tasks.track_future(serving));
-    })
-    .await;
-}
-
-async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answering = router.call(request.map(Body::new));
-        async move {
-            let response: Result<Response, Infallible> = answering.await;
-            let Ok(response) = response;
-            // An error here ends the connection without a byte.
-            if response.extensions().get::<Lost>().is_some() { Err(CutOff) } else { Ok(response) }
-        }
-    });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        served = connection => if let Err(error) = served {
-            tracing::debug!(event = "sandbox.model.connection_ended", %error, "a connection ended early");
-        },
-        () = stop.cancelled() => {}
-    }
+        .with_state(Arc::clone(shared))
 }
 
 async fn models() -> Json<Value> {
@@ -161,11 +118,7 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
             respond(&own(), Duration::ZERO)
         }
         Some(ModelFault::Cut(bytes)) => cut(&request, number, created, &own(), bytes),
-        Some(ModelFault::Lost) => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            response.extensions_mut().insert(Lost);
-            response
-        }
+        Some(ModelFault::Lost) => NoAnswer.into_response(),
         Some(ModelFault::Raw { content_type, body, piece }) => {
             let pieces = body.chunks(piece.max(1)).map(Bytes::copy_from_slice).collect();
             scripted(&content_type, pieces, Duration::ZERO, End::Whole)

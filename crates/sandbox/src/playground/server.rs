@@ -3,37 +3,27 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chatbus_runtime::{CancellationToken, Runtime};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::world::{Answer, Post, World};
 use super::{Playground, Shared};
-use crate::accept::accept_each;
 use crate::config::SandboxConfig;
+use crate::http_door::{HttpDoor, NoAnswer};
 
 /// Room for the longest text there can be, every character of it escaped.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 const MAX_KEY: usize = 256;
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the answer is lost, as was asked for")]
-struct Unanswered;
 
 #[derive(Deserialize)]
 struct Said {
@@ -58,67 +48,26 @@ pub(crate) fn start(
         frozen: watch::Sender::new(false),
         drops: watch::Sender::new(0),
     });
-    let room = Arc::new(Semaphore::new(config.max_connections));
-    let accepting = accept(Arc::clone(&shared), listener, room, tasks.clone(), stop.clone());
-    runtime.spawn("sandbox.playground", tasks.track_future(accepting));
+    let door = HttpDoor {
+        name: "playground",
+        connection: "sandbox.playground.connection",
+        max_connections: config.max_connections,
+        drops: Some(shared.drops.subscribe()),
+        runtime: runtime.clone(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let serving = door.serve(listener, router(&shared));
+    runtime.spawn("sandbox.playground", tasks.track_future(serving));
     Ok(Playground { shared })
 }
 
-async fn accept(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    let router = Router::new()
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
         .route("/v1/hello", get(hello))
         .route("/v1/channels/{channel}/messages", post(say))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::clone(&shared));
-    let ending = stop.clone();
-    accept_each("playground", listener, stop, move |stream, _| {
-        // One too many is closed at once.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
-        let drops = shared.drops.subscribe();
-        let serving = serve_one(stream, router.clone(), drops, ending.clone());
-        let serving = async move {
-            serving.await;
-            drop(place);
-        };
-        shared.runtime.spawn("sandbox.playground.connection", tasks.track_future(serving));
-    })
-    .await;
-}
-
-async fn serve_one(
-    stream: TcpStream,
-    router: Router,
-    mut drops: watch::Receiver<u64>,
-    stop: CancellationToken,
-) {
-    let _ = stream.set_nodelay(true);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answering = router.call(request.map(Body::new));
-        async move {
-            let Ok(response) = answering.await;
-            // An error here ends the connection without a byte.
-            match response.extensions().get::<Unanswered>() {
-                Some(unanswered) => Err(*unanswered),
-                None => Ok(response),
-            }
-        }
-    });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        served = connection => if let Err(error) = served {
-            tracing::debug!(event = "sandbox.playground.connection_ended", %error, "a connection ended early");
-        },
-        _ = drops.changed() => {}
-        () = stop.cancelled() => {}
-    }
+        .with_state(Arc::clone(shared))
 }
 
 async fn hello(State(shared): State<Arc<Shared>>) -> Response {
@@ -159,11 +108,7 @@ async fn say(
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
             refused(status, &code, retry_after)
         }
-        Answer::Lost => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            response.extensions_mut().insert(Unanswered);
-            response
-        }
+        Answer::Lost => NoAnswer.into_response(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -13,31 +12,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chatbus_http::HttpClient;
 use chatbus_runtime::{CancellationToken, Runtime};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::world::{Refusal, Scope, World};
 use super::{Shared, Twilio, conversations, messages};
-use crate::accept::accept_each;
 use crate::config::SandboxConfig;
+use crate::http_door::{HttpDoor, NoAnswer};
 
 const MAX_BODY: usize = 1024 * 1024;
 /// How long a webhook may take, as Twilio has it.
 const HOOK_WITHIN: Duration = Duration::from_secs(15);
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the answer is lost, as was asked for")]
-struct Unanswered;
 
 /// That a request came with the account's credentials.
 pub(super) struct Authorised;
@@ -60,63 +48,29 @@ pub(crate) fn start(
         http: HttpClient::new(HOOK_WITHIN, MAX_ANSWER).map_err(std::io::Error::other)?,
         world: Mutex::new(World::default()),
     });
-    let room = Arc::new(Semaphore::new(config.max_connections));
-    let accepting = accept(Arc::clone(&shared), listener, room, tasks.clone(), stop.clone());
-    runtime.spawn("sandbox.twilio", tasks.track_future(accepting));
+    let door = HttpDoor {
+        name: "twilio",
+        connection: "sandbox.twilio.connection",
+        max_connections: config.max_connections,
+        drops: None,
+        runtime: runtime.clone(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let serving = door.serve(listener, router(&shared));
+    runtime.spawn("sandbox.twilio", tasks.track_future(serving));
     Ok(Twilio { shared })
 }
 
-async fn accept(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    let router = Router::new()
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
         // `{sid}.json`; a parameter is always a whole segment.
         .route("/2010-04-01/Accounts/{file}", get(account))
         .merge(messages::routes())
         .merge(conversations::routes())
         .fallback(async || not_found("the path"))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::clone(&shared));
-    let ending = stop.clone();
-    accept_each("twilio", listener, stop, move |stream, _| {
-        // One too many is closed at once.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
-        let serving = serve_one(stream, router.clone(), ending.clone());
-        let serving = async move {
-            serving.await;
-            drop(place);
-        };
-        shared.runtime.spawn("sandbox.twilio.connection", tasks.track_future(serving));
-    })
-    .await;
-}
-
-async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answering = router.call(request.map(Body::new));
-        async move {
-            let Ok(response) = answering.await;
-            // An error here ends the connection without a byte.
-            match response.extensions().get::<Unanswered>() {
-                Some(unanswered) => Err(*unanswered),
-                None => Ok(response),
-            }
-        }
-    });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        served = connection => if let Err(error) = served {
-            tracing::debug!(event = "sandbox.twilio.connection_ended", %error, "a connection ended early");
-        },
-        () = stop.cancelled() => {}
-    }
+        .with_state(Arc::clone(shared))
 }
 
 async fn account(State(shared): State<Arc<Shared>>, _: Authorised, Path(file): Path<String>) -> Response {
@@ -180,7 +134,7 @@ pub(super) async fn done(shared: &Shared, body: Value) -> Response {
     }
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     if loses {
-        response.extensions_mut().insert(Unanswered);
+        response.extensions_mut().insert(NoAnswer);
     }
     response
 }

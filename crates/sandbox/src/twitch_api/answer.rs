@@ -17,10 +17,6 @@ pub(super) struct Problem {
 /// What an endpoint answers.
 pub(super) type Answer = Result<Response, Problem>;
 
-/// Marks a response that is not given: its connection ends instead.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lost;
-
 // === impl Problem ===
 
 impl Problem {

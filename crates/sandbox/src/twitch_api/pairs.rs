@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::answer::Problem;
+
 /// Parameters, in the order given.
 #[derive(Debug, Default)]
 pub(super) struct Pairs(Vec<(String, String)>);
@@ -35,13 +37,13 @@ impl Pairs {
 }
 
 /// The body as a JSON object; an empty one has no fields.
-pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if body.trim_ascii().is_empty() {
-        return Some(Map::new());
+        return Ok(Map::new());
     }
     match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Some(fields),
-        _ => None,
+        Ok(Value::Object(fields)) => Ok(fields),
+        _ => Err(Problem::bad("The request body is no JSON object")),
     }
 }
 

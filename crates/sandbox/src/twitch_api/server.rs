@@ -1,37 +1,23 @@
 //! Its HTTP server: two layouts of paths over one set of endpoints, and the faults that tests ordered.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use chatbus_runtime::CancellationToken;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 
-use super::answer::{Lost, Problem};
+use super::answer::Problem;
 use super::orders::Fault;
 use super::{TwitchApi, eventsub, helix, oauth};
-use crate::accept::accept_each;
+use crate::http_door::{HttpDoor, NoAnswer};
 
 /// A longer body is refused.
 const MAX_BODY: usize = 256 * 1024;
-
-/// The connection ends here, without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer is lost")]
-struct CutOff;
 
 /// `/helix`, `/oauth2` and `/ws` as Twitch and our own connectors have them; `/mock`, `/auth` and
 /// `/eventsub/subscriptions` as twitch-cli has, and Twurple with it.
@@ -80,7 +66,7 @@ async fn as_ordered(State(api): State<TwitchApi>, request: Request, next: Next) 
             let lost = take(|fault| matches!(fault, Fault::Lose)).is_some();
             let mut response = next.run(request).await;
             if lost {
-                response.extensions_mut().insert(Lost);
+                response.extensions_mut().insert(NoAnswer);
             }
             response
         }
@@ -105,44 +91,16 @@ fn refusal(api: &TwitchApi, path: &str, status: u16, message: &str, after: Optio
 }
 
 pub(super) async fn accept(api: TwitchApi, listener: TcpListener, most: usize, stop: CancellationToken) {
-    let router = router(&api);
-    let room = Arc::new(Semaphore::new(most));
-    let ending = stop.clone();
-    accept_each("twitch_api", listener, stop, move |stream, _| {
-        // One too many is closed at once.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { return };
-        let serving = serve_one(stream, router.clone(), ending.clone());
-        let serving = async move {
-            serving.await;
-            drop(place);
-        };
-        api.core.runtime.spawn("sandbox.twitch_api.connection", api.core.tasks.track_future(serving));
-    })
-    .await;
-}
-
-async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answering = router.call(request.map(Body::new));
-        async move {
-            let response: Result<Response, Infallible> = answering.await;
-            let Ok(response) = response;
-            // An error here ends the connection without a byte.
-            if response.extensions().get::<Lost>().is_some() { Err(CutOff) } else { Ok(response) }
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::select! {
-        served = connection => if let Err(error) = served {
-            tracing::debug!(event = "sandbox.twitch_api.connection_ended", %error, "a connection ended early");
-        },
-        () = stop.cancelled() => {}
-    }
+    let door = HttpDoor {
+        name: "twitch_api",
+        connection: "sandbox.twitch_api.connection",
+        max_connections: most,
+        drops: None,
+        runtime: api.core.runtime.clone(),
+        tasks: api.core.tasks.clone(),
+        stop,
+    };
+    door.serve(listener, router(&api)).await;
 }
 
 #[cfg(test)]

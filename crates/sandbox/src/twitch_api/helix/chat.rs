@@ -24,7 +24,7 @@ pub(super) async fn send(
     if caller.login.is_some() && !caller.has_any(&[SCOPE]) {
         return Err(Problem::scope(SCOPE));
     }
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     // Twitch takes ids from the query too, and Twurple puts them there.
     let pairs = Pairs::of(query.as_deref(), &[]);
     let must = |name| text(&fields, name).or_else(|| pairs.get(name)).ok_or_else(|| Problem::missing(name));

@@ -29,7 +29,7 @@ pub(super) async fn make(
     body: Bytes,
 ) -> Answer {
     let client_id = application(&caller)?;
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     let count = shard_count(&fields, &Pairs::of(query.as_deref(), &[]))?;
     let made = api.core.lock().hub.make_conduit(client_id, count);
     data(&[made.ok_or(Problem::new(429, "Conduit limit reached"))?])
@@ -42,7 +42,7 @@ pub(super) async fn resize(
     body: Bytes,
 ) -> Answer {
     let client_id = application(&caller)?;
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     let pairs = Pairs::of(query.as_deref(), &[]);
     let id = text(&fields, "id").or_else(|| pairs.get("id")).ok_or_else(|| Problem::missing("id"))?;
     let count = shard_count(&fields, &pairs)?;
@@ -90,7 +90,7 @@ pub(super) async fn set_shards(
     body: Bytes,
 ) -> Answer {
     let client_id = application(&caller)?;
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     let id = text(&fields, "conduit_id").ok_or_else(|| Problem::missing("conduit_id"))?;
     let rows = fields.get("shards").and_then(Value::as_array).ok_or_else(|| Problem::missing("shards"))?;
     let shards = rows.iter().map(shard).collect::<Result<Vec<_>, _>>()?;

@@ -42,7 +42,7 @@ pub(super) async fn make(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Answer {
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     let must = |name| text(&fields, name).ok_or_else(|| Problem::missing(name));
     let part = |name| fields.get(name).and_then(Value::as_object).ok_or_else(|| Problem::missing(name));
     let new = NewSubscription {

@@ -130,7 +130,7 @@ pub(super) async fn send(
     let pairs = Pairs::of(query.as_deref(), &[]);
     let must = |name| pairs.get(name).ok_or_else(|| Problem::missing(name));
     let (from_id, to_id) = (must("from_user_id")?, must("to_user_id")?);
-    let fields = object(&body).ok_or(Problem::bad("The request body is no JSON object"))?;
+    let fields = object(&body)?;
     let message = text(&fields, "message").ok_or_else(|| Problem::missing("message"))?;
     if caller.user_id().as_deref() != Some(from_id) {
         return Err(Problem::bad("The ID in from_user_id must match the user ID in the user access token"));
