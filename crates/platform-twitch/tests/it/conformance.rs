@@ -4,3 +4,4 @@ mod called;
 mod helix;
 mod irc;
 mod stage;
+mod whispers;

@@ -1,12 +1,13 @@
 //! It speaks by IRC.
 
+use chatbus_connector::Account;
 use chatbus_connector::conformance::Class;
 use chatbus_platform_twitch::TwitchConfig;
 
 use super::stage::{Row, Trouble, TwitchRig};
 use crate::rig::bot;
 
-pub(super) const TOKEN: &str = "a-token-of-irc";
+const TOKEN: &str = "a-token-of-irc";
 
 const ANSWERS: [Row; 9] = [
     ("said", Trouble::None, Class::Delivered),
@@ -22,7 +23,7 @@ const ANSWERS: [Row; 9] = [
 
 async fn rig() -> TwitchRig {
     TwitchRig::start(&ANSWERS, TOKEN.to_owned(), |base, _| TwitchConfig {
-        bot: chatbus_connector::Account::fixed(bot(TOKEN)),
+        bot: Account::fixed(bot(TOKEN)),
         ..base
     })
     .await

@@ -10,7 +10,7 @@ use chatbus_platform_twitch::irc::transport::public_roots;
 use chatbus_platform_twitch::{ApiConfig, TwitchConfig, TwitchConnector};
 use chatbus_runtime::Runtime;
 use chatbus_sandbox::twitch_api::{Fault, NewToken, Order};
-use chatbus_sandbox::twitch_irc::{Modes, Refusal, SentFilter, TwitchIrc, Who};
+use chatbus_sandbox::twitch_irc::{Modes, Refusal, SentFilter, Since, TwitchIrc, Who};
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
 use chatbus_testkit::test_runtime;
 
@@ -48,11 +48,14 @@ pub(super) enum Trouble {
 
 /// A connector whose account moderates its channel, so that it may say a hundred things in a row.
 pub(super) struct TwitchRig {
-    sandbox: SandboxHandle,
+    pub(super) sandbox: SandboxHandle,
     connector: Arc<TwitchConnector>,
     runtime: Runtime,
     answers: &'static [Row],
-    user: Option<String>,
+    pub(super) target: Target,
+    pub(super) user: Option<String>,
+    /// Which requests to Helix have trouble.
+    pub(super) path: &'static str,
     pub(super) secrets: Vec<String>,
 }
 
@@ -72,7 +75,16 @@ impl TwitchRig {
         let config = make(config(&sandbox.twitch().irc_url(), &[CHANNEL], false), &sandbox);
         let user = config.api.is_some().then(|| "1337".to_owned());
         let connector = TwitchConnector::new(config, public_roots().unwrap(), Arc::clone(&runtime.clock));
-        Self { sandbox, connector: Arc::new(connector), runtime, answers, user, secrets: vec![token] }
+        Self {
+            sandbox,
+            connector: Arc::new(connector),
+            runtime,
+            answers,
+            target: Target::Channel(format!("#{CHANNEL}").into()),
+            user,
+            path: "chat/messages",
+            secrets: vec![token],
+        }
     }
 
     /// With an application and a token that may do everything.
@@ -85,12 +97,7 @@ impl TwitchRig {
             let api = sandbox.twitch_api();
             token = api.make_token(&NewToken::of("bot", &SCOPES)).unwrap().access_token;
             let bot = Credential::ready(token.clone().into(), Some("bot".to_owned()), None);
-            let of_sandbox = ApiConfig {
-                api_url: format!("{}/helix", api.url()).parse().unwrap(),
-                auth_url: format!("{}/oauth2", api.url()).parse().unwrap(),
-                ..ApiConfig::twitch("client".to_owned(), Some(CLIENT_SECRET.into()))
-            };
-            change(TwitchConfig { bot: Account::fixed(bot), api: Some(of_sandbox), ..base })
+            change(TwitchConfig { bot: Account::fixed(bot), api: Some(api_of(sandbox)), ..base })
         })
         .await;
         rig.secrets = vec![token, CLIENT_SECRET.to_owned()];
@@ -98,7 +105,7 @@ impl TwitchRig {
     }
 
     fn order(&self, fault: Fault) {
-        let path = Some("chat/messages".to_owned());
+        let path = Some(self.path.to_owned());
         self.sandbox.twitch_api().order(Order { path, fault, count: Some(1), lasts: None }).unwrap();
     }
 
@@ -127,6 +134,16 @@ impl TwitchRig {
     }
 }
 
+/// The sandbox's HTTP interfaces, and an application of it.
+pub(super) fn api_of(sandbox: &SandboxHandle) -> ApiConfig {
+    let api = sandbox.twitch_api();
+    ApiConfig {
+        api_url: format!("{}/helix", api.url()).parse().unwrap(),
+        auth_url: format!("{}/oauth2", api.url()).parse().unwrap(),
+        ..ApiConfig::twitch("client".to_owned(), Some(CLIENT_SECRET.into()))
+    }
+}
+
 #[async_trait]
 impl Rig for TwitchRig {
     fn runtime(&self) -> Runtime {
@@ -138,16 +155,19 @@ impl Rig for TwitchRig {
     }
 
     fn target(&self) -> Target {
-        Target::Channel(format!("#{CHANNEL}").into())
+        self.target.clone()
     }
 
     fn user(&self) -> Option<String> {
         self.user.clone()
     }
 
+    /// In rooms, and then in private.
     async fn heard(&self) -> Vec<String> {
-        let sent = self.sandbox.twitch_api().sent(&SentFilter::default());
-        sent.into_iter().filter(|sent| sent.accepted).map(|sent| sent.text).collect()
+        let api = self.sandbox.twitch_api();
+        let sent = api.sent(&SentFilter::default()).into_iter().filter(|sent| sent.accepted);
+        let whispers = api.whispers(Since::Start).into_iter().map(|whisper| whisper.text);
+        sent.map(|sent| sent.text).chain(whispers).collect()
     }
 
     fn secrets(&self) -> Vec<String> {
