@@ -104,7 +104,7 @@ pub async fn each_answer_has_its_verdict_and_leaves_a_way_on(rig: &dyn Rig) {
             running.ready(&format!("the answer was {}", answer.name)).await;
             let verdict = running.say(&format!("after-{number}"), &format!("after {number}")).await;
             assert!(is_success(&verdict), "after {}: {verdict:?}", answer.name);
-            running.ready("its limits allow the next text").await;
+            running.ready("the next answer is asked for").await;
         }
         running.check_secrets(&format!("{:?}", running.connector.status().snapshot()));
     }
