@@ -336,6 +336,8 @@ pub(crate) enum BenchKind {
     Gateway,
     /// The whole way: from a platform through auth, rules and the answer to the platform, all of it recorded.
     Pipeline,
+    /// From a platform's call over HTTP to the answer, which says that the event is safe.
+    Webhook,
     /// Publishing alone.
     Bus,
 }

@@ -15,7 +15,7 @@ mod noting;
 mod parts;
 mod refused;
 mod roles;
-mod secret_key;
+pub(crate) mod secret_key;
 mod served;
 mod services;
 mod sharing;
@@ -306,6 +306,11 @@ impl Process {
             grace: core.shutdown_grace,
             _run_file: run_file.ok(),
         })
+    }
+
+    /// The address by which this machine reaches it.
+    pub(crate) fn reachable(&self) -> SocketAddr {
+        reachable(self.addr)
     }
 
     /// Stops reading, finishes what is in hand, returns what is not, and lets go of everything.

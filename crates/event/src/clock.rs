@@ -167,6 +167,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Gives the same bytes each time.
+    #[derive(Debug)]
+    struct Same(u8);
+
+    impl Entropy for Same {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn ids_that_begin_with_their_moment_are_in_its_order_and_differ_within_it() {
+        let id = |millis, random| Same(random).uuid_at(Timestamp::from_millis(millis));
+        let ids = [id(0, 9), id(1_700_000_000_000, 1), id(1_700_000_000_000, 2), id(1_700_000_000_001, 0)];
+        assert!(ids.is_sorted() && ids[1] != ids[2], "{ids:?}");
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        assert_eq!(id(-1, 0), id(0, 0), "there are no moments before 1970 in such an id");
+    }
+
     proptest! {
         #[test]
         fn a_timestamp_prints_what_a_general_formatter_prints(ms in -62_135_596_800_000_i64..253_402_214_400_000) {

@@ -4,18 +4,19 @@
 //! minutes it is said once, and the answer is that of the first (reference, Create Message). Nobody is mentioned,
 //! whatever a text looks like.
 
+mod body;
+
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chatbus_connector::{Availability, Capabilities, Outbound, PermanentReason, Sink, Target, Verdict};
-use chatbus_event::sha256_hex;
 use lru::LruCache;
-use serde::Serialize;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::body::{Body, nonce};
 use crate::PLATFORM;
 use crate::channel::{channel_id, snowflake, user_id};
 use crate::connector::Shared;
@@ -29,8 +30,9 @@ const REMEMBERS: Duration = Duration::from_secs(120);
 const MAX_DIRECT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 /// Deliveries of which some parts went out; of another one they are sent again, under their nonces.
 const MAX_PARTIAL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
-/// A nonce's longest form.
-const NONCE_CHARS: usize = 25;
+/// How long a text's next part waits for limits, all parts together: what went out cannot be taken back, and to
+/// begin again counts as an attempt.
+const PART_WAIT: Duration = Duration::from_secs(10);
 
 /// The saying half.
 #[derive(Debug)]
@@ -44,30 +46,6 @@ pub(crate) struct DiscordSink {
 
 /// How many parts went out, and the id of the first.
 type Partial = (usize, Option<String>);
-
-/// A message as Discord takes it.
-#[derive(Serialize)]
-struct Body<'a> {
-    content: &'a str,
-    nonce: &'a str,
-    enforce_nonce: bool,
-    allowed_mentions: Mentions,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_reference: Option<Reference<'a>>,
-}
-
-/// Nobody.
-#[derive(Serialize)]
-struct Mentions {
-    parse: [&'static str; 0],
-    replied_user: bool,
-}
-
-#[derive(Serialize)]
-struct Reference<'a> {
-    message_id: &'a str,
-    fail_if_not_exists: bool,
-}
 
 // === impl DiscordSink ===
 
@@ -121,17 +99,29 @@ impl DiscordSink {
         is_first: bool,
     ) -> Verdict {
         let reply_to = outbound.reply_to.as_deref().filter(|id| is_first && snowflake(id).is_some());
-        let body = Body {
-            content: part,
-            nonce,
-            enforce_nonce: true,
-            allowed_mentions: Mentions { parse: [], replied_user: false },
-            message_reference: reply_to.map(|message_id| Reference { message_id, fail_if_not_exists: false }),
-        };
+        let body = Body::new(part, nonce, reply_to);
         let Ok(body) = serde_json::to_vec(&body) else {
             return refused(PermanentReason::Rejected, "bad_text", "the text cannot be written");
         };
         self.judge(&self.ask(&Call::say(channel, body.into()), outbound).await)
+    }
+
+    /// Waits for a limit that is over by then; for a longer one not at all.
+    async fn wait_for_room(&self, channel: &str, by: Instant) {
+        while let Some(until) = self.shared.rest.outlook(SAY, channel).filter(|until| *until <= by) {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    /// How long a part that was not begun has to wait, and why.
+    fn hindrance(&self, channel: &str, outbound: &Outbound) -> Verdict {
+        let now = self.shared.instant();
+        if !outbound.fence.is_held(now) {
+            return again("lease_lost", "another instance has the lease");
+        }
+        let until = self.shared.rest.outlook(SAY, channel).unwrap_or(now);
+        let (code, message) = ("rate_limited".to_owned(), "a limit is in the way".to_owned());
+        Verdict::Retry { after: until.saturating_duration_since(now), code, message }
     }
 }
 
@@ -196,47 +186,49 @@ impl Sink for DiscordSink {
         let id = &outbound.delivery_id;
         let known = self.partial.lock().unwrap_or_else(PoisonError::into_inner).pop(id);
         let (done, mut first_id) = known.unwrap_or_default();
+        let wait_by = (self.shared.instant() + PART_WAIT).min(outbound.deadline);
         for (at, part) in parts.iter().enumerate().skip(done) {
-            match self.say(&channel, part, &nonce(id, at), &outbound, at == 0).await {
-                Verdict::Delivered { provider_message_id } => first_id = first_id.or(provider_message_id),
-                other if at == 0 => return other,
-                other => {
-                    warn!(
-                        event = "discord.split_failed",
-                        platform = PLATFORM,
-                        sent = at,
-                        of = parts.len(),
-                        "only some parts of a text went out"
-                    );
-                    let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-                    partial.put(Arc::clone(id), (at, first_id));
-                    return in_part(other, at, parts.len());
-                }
+            if at > done {
+                self.wait_for_room(&channel, wait_by).await;
             }
+            let verdict = match self.say(&channel, part, &nonce(id, at), &outbound, at == 0).await {
+                Verdict::Delivered { provider_message_id } => {
+                    first_id = first_id.or(provider_message_id);
+                    continue;
+                }
+                other if at == 0 => return other,
+                // Something was begun by this call.
+                Verdict::NotNow if at > done => self.hindrance(&channel, &outbound),
+                other => other,
+            };
+            self.partial.lock().unwrap_or_else(PoisonError::into_inner).put(Arc::clone(id), (at, first_id));
+            return in_part(verdict, at, parts.len());
         }
         self.shared.status.count(|snapshot| snapshot.counters.sent += 1);
         Verdict::Delivered { provider_message_id: first_id }
     }
 }
 
-/// The nonce of a part of a delivery.
-fn nonce(delivery_id: &str, part: usize) -> String {
-    let hash = sha256_hex(format!("{delivery_id}/{part}").as_bytes());
-    hash.get(..NONCE_CHARS).unwrap_or_default().to_owned()
-}
-
-/// The verdict of a later part, which says what went out before it. What was not begun has been begun now.
+/// The verdict of a later part, which says what went out before it.
 fn in_part(verdict: Verdict, sent: usize, of: usize) -> Verdict {
-    let with = |message: String| format!("parts 1 to {sent} of {of} went out; then: {message}");
+    let with = |message: String| {
+        warn!(
+            event = "discord.split_failed",
+            platform = PLATFORM,
+            sent,
+            of,
+            "only some parts of a text went out"
+        );
+        format!("parts 1 to {sent} of {of} went out; then: {message}")
+    };
     match verdict {
         Verdict::Retry { after, code, message } => Verdict::Retry { after, code, message: with(message) },
-        Verdict::NotNow => again("rate_limited", &with("a limit is in the way".to_owned())),
         Verdict::Reauth { code, message } => Verdict::Reauth { code, message: with(message) },
         Verdict::Permanent { reason, code, message } => {
             Verdict::Permanent { reason, code, message: with(message) }
         }
         Verdict::Unverified { code, message } => Verdict::Unverified { code, message: with(message) },
-        said @ (Verdict::Delivered { .. } | Verdict::Accepted) => said,
+        silent @ (Verdict::Delivered { .. } | Verdict::Accepted | Verdict::NotNow) => silent,
     }
 }
 
@@ -247,31 +239,4 @@ fn again(code: &str, message: &str) -> Verdict {
 
 fn refused(reason: PermanentReason, code: &str, message: &str) -> Verdict {
     Verdict::Permanent { reason, code: code.to_owned(), message: message.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_part_has_a_nonce_of_its_own_that_stays_the_same() {
-        assert_eq!(nonce("d-1", 0), nonce("d-1", 0));
-        assert_ne!(nonce("d-1", 0), nonce("d-1", 1));
-        assert_ne!(nonce("d-1", 0), nonce("d-2", 0));
-        assert_eq!(nonce("é\r\n", 0).len(), NONCE_CHARS);
-    }
-
-    #[test]
-    fn nobody_is_mentioned_and_a_missing_message_to_answer_is_no_hindrance() {
-        let body = Body {
-            content: "@everyone <@1>",
-            nonce: "n",
-            enforce_nonce: true,
-            allowed_mentions: Mentions { parse: [], replied_user: false },
-            message_reference: Some(Reference { message_id: "5", fail_if_not_exists: false }),
-        };
-        let json = serde_json::to_value(&body).unwrap();
-        assert_eq!(json["allowed_mentions"], serde_json::json!({ "parse": [], "replied_user": false }));
-        assert_eq!(json["message_reference"]["fail_if_not_exists"], false);
-    }
 }

@@ -21,6 +21,7 @@ mod running;
 mod sample;
 mod usage;
 mod via;
+mod webhook;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ pub(crate) async fn run(args: BenchArgs) -> Outcome {
             BenchKind::Egress => egress::run(&setup).await,
             BenchKind::Gateway => gateway::run(&setup).await,
             BenchKind::Pipeline => pipeline::run(&setup).await,
+            BenchKind::Webhook => webhook::run(&setup).await,
         }
     };
     let report = tokio::select! {

@@ -1,7 +1,8 @@
-//! `chatbus demo`: the real process with all its roles, a fake platform with scripted viewers, and a fake language
+//! `chatbus demo`: the real process with all its roles, fake platforms with people on them, and a fake language
 //! model.
 
 mod account;
+mod visitors;
 mod watch;
 
 use std::io::Write as _;
@@ -9,8 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use chatbus_runtime::CancellationToken;
 use chatbus_runtime::settings::Origin;
+use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_sandbox::discord::{GENERAL_ID, GUILD_ID};
+use chatbus_sandbox::twilio::Hook;
+use chatbus_sandbox::twitch_api::NewToken;
 use chatbus_sandbox::twitch_irc::Role;
 use chatbus_sandbox::viewers::{Viewers, ViewersConfig};
 use chatbus_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
@@ -45,7 +49,11 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
         .prefix("chatbus-demo-")
         .tempdir()
         .context("no temporary folder can be made")?;
-    let flags = with_demo_settings(args.settings, environment, &sandbox, folder.path());
+    let token = sandbox
+        .twitch_api()
+        .make_token(&NewToken::of(BOT, &["chat:read", "chat:edit"]))
+        .map_err(|error| anyhow!("the sandbox gives its own bot no token: {error}"))?;
+    let flags = with_demo_settings(args.settings, environment, &sandbox, &token.access_token, folder.path());
     let (values, core) = load(flags, environment)?;
     // A demo shows events; of the log only what went wrong.
     let level = if values.is_set("LOG_LEVEL") { None } else { Some("warn") };
@@ -62,11 +70,15 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> Outcome {
         watch::Watch::begin(&process.bus, &account, !args.json).await.map_err(anyhow::Error::from)?;
     runtime.spawn("demo.watch", watching.run(runtime.stop.clone()));
     wait_until_ready(&process).await?;
+    // Without a way back to this process nobody writes a text message.
+    sandbox
+        .twilio()
+        .set_hook(Hook::new(&format!("http://{}/webhooks/twilio", process.reachable()), None).ok());
     if !args.json {
         introduce(&process, args.duration.is_some())?;
     }
 
-    let interrupted = chat(&sandbox, &account, args.duration, supervisor.stop()).await?;
+    let interrupted = chat(&sandbox, &account, args.duration, &runtime).await?;
     account.settled(SETTLED_WITHIN).await;
     account.recorded(recorded(&process, &account.events()).await);
     let stopped = process.stop().await;
@@ -87,9 +99,12 @@ fn with_demo_settings(
     mut flags: SettingFlags,
     environment: &Environment,
     sandbox: &SandboxHandle,
+    token: &str,
     folder: &std::path::Path,
 ) -> SettingFlags {
-    let twitch = sandbox.twitch();
+    let (twitch, api) = (sandbox.twitch(), sandbox.twitch_api());
+    let (discord, twilio) = (sandbox.discord(), sandbox.twilio());
+    let account = twilio.account();
     let mut set = |name: &str, value: String, always: bool| {
         let given = flags.layer.iter().any(|(key, _, _)| key == name) || environment.get(name).is_some();
         if always || !given {
@@ -99,12 +114,40 @@ fn with_demo_settings(
     };
     set("DATA_DIR", folder.display().to_string(), false);
     set("PORT", "0".to_owned(), false);
-    // Whatever is configured for the real platform stays out of a demo.
+    // Whatever is configured for the real platforms stays out of a demo.
     set("TWITCH_ENABLED", "true".to_owned(), true);
     set("TWITCH_IRC_URL", twitch.irc_url(), true);
     set("TWITCH_CHANNELS", CHANNEL.to_owned(), true);
     set("TWITCH_BOT_USERNAME", BOT.to_owned(), true);
-    set("TWITCH_BOT_ACCESS_TOKEN", "oauth:sandbox".to_owned(), true);
+    for (name, value) in [
+        ("TWITCH_BOT_ACCESS_TOKEN", token.to_owned()),
+        ("TWITCH_CLIENT_ID", "client".to_owned()),
+        ("TWITCH_CLIENT_SECRET", "sandbox".to_owned()),
+        ("TWITCH_API_URL", format!("{}/helix", api.url())),
+        ("TWITCH_AUTH_URL", format!("{}/oauth2", api.url())),
+        ("TWITCH_EVENTSUB_URL", api.eventsub_url()),
+        ("TWITCH_READ", "irc".to_owned()),
+        ("TWITCH_SEND", "irc".to_owned()),
+        ("DISCORD_ENABLED", "true".to_owned()),
+        ("DISCORD_BOT_TOKEN", "sandbox".to_owned()),
+        ("DISCORD_GUILD_ID", GUILD_ID.to_owned()),
+        ("DISCORD_CHANNELS", GENERAL_ID.to_owned()),
+        ("DISCORD_API_URL", discord.url()),
+        ("DISCORD_GATEWAY_URL", discord.gateway_url()),
+        ("TWILIO_ENABLED", "true".to_owned()),
+        ("TWILIO_ACCOUNT_SID", account.sid),
+        ("TWILIO_AUTH_TOKEN", account.auth_token),
+        ("TWILIO_API_KEY", account.api_key),
+        ("TWILIO_API_SECRET", account.api_secret),
+        ("TWILIO_FROM", visitors::NUMBER.to_owned()),
+        ("TWILIO_IDENTITY", BOT.to_owned()),
+        ("TWILIO_API_URL", twilio.url()),
+        ("TWILIO_CONVERSATIONS_URL", twilio.url()),
+        ("WEBHOOK_ENABLED", "false".to_owned()),
+        ("PLAYGROUND_ENABLED", "false".to_owned()),
+    ] {
+        set(name, value, true);
+    }
     // A model of one's own may be tried in a demo; where none is named, a fake one answers.
     let is_named = ["OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL"]
         .iter()
@@ -156,9 +199,13 @@ fn introduce(process: &Process, ends: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "chatbus demo: viewers chat on a fake platform; rules and a fake language model answer; nothing leaves this machine."
+        "chatbus demo: people chat on fake Twitch, Discord and Twilio; rules and a fake language model answer; nothing leaves this machine."
     )?;
-    writeln!(out, "Look inside: http://{}/readyz  /metrics  /_debug/twitch  /_debug/bus", process.addr)?;
+    writeln!(
+        out,
+        "Look inside: http://{}/readyz  /metrics  /_debug/twitch  /_debug/discord  /_debug/bus",
+        process.addr
+    )?;
     writeln!(out, "One event's whole way: chatbus events show --url http://{} ID", process.addr)?;
     writeln!(
         out,
@@ -176,7 +223,7 @@ async fn chat(
     sandbox: &chatbus_sandbox::SandboxHandle,
     account: &Account,
     duration: Option<Duration>,
-    stop: &CancellationToken,
+    runtime: &Runtime,
 ) -> anyhow::Result<bool> {
     let config = ViewersConfig {
         channels: vec![CHANNEL.to_owned()],
@@ -197,12 +244,17 @@ async fn chat(
         let interrupted = tokio::select! {
             () = time_is_over => false,
             _ = signals::stop() => true,
-            () = stop.cancelled() => true,
+            () = runtime.stop.cancelled() => true,
         };
         enough.cancel();
         interrupted
     };
-    let (report, interrupted) = futures::join!(viewers.chat(sandbox.twitch(), &enough), end);
+    let (mut report, visitors, interrupted) = futures::join!(
+        viewers.chat(sandbox.twitch(), &enough),
+        visitors::speak(sandbox, &runtime.clock, &enough),
+        end
+    );
+    report.said.extend(visitors);
     account.viewers_said(&report);
     Ok(interrupted)
 }

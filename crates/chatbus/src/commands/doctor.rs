@@ -1,5 +1,7 @@
 //! `chatbus doctor`.
 
+mod accounts;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +10,12 @@ use async_trait::async_trait;
 use chatbus_connector::{BuildContext, ConnectionState, Connector, Emit, Emitted, Inbound};
 use chatbus_event::{InstanceId, Topic};
 use chatbus_event_router::{PolicyBook, RuleBook, RuleBookConfig};
+use chatbus_http::hyper::Request;
+use chatbus_http::{HttpClient, Sent};
 use chatbus_routing::DefaultRules;
 use chatbus_runtime::settings::{Problem, Values};
 use chatbus_runtime::{CancellationToken, Runtime};
+use chatbus_store::Store;
 use serde::Serialize;
 
 use super::{Failure, Outcome, load};
@@ -68,8 +73,14 @@ async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding
         findings.push(bus(values, core, &identity.id, runtime).await);
     }
     findings.extend(problems.iter().map(Finding::problem));
-    findings.push(store(core, runtime).await);
+    let (store, finding) = store(core, runtime).await;
+    findings.push(finding);
+    findings.extend(accounts::examine(values, core, store.as_ref(), runtime).await);
+    if let Some(store) = store {
+        store.close().await;
+    }
     findings.extend(rules(core, runtime).await);
+    findings.extend(public_url(core).await);
     findings.extend(platforms(values, core, &identity.id, runtime).await);
     findings
 }
@@ -101,18 +112,41 @@ async fn bus(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -
     Finding::bad(name, why, "check NATS_URL and that the server runs with JetStream (nats-server -js)")
 }
 
-async fn store(core: &Core, runtime: &Runtime) -> Finding {
+async fn store(core: &Core, runtime: &Runtime) -> (Option<Arc<dyn Store>>, Finding) {
     let url = &core.services.store_url;
     // Behind the scheme may stand a password.
     let name = format!("store {}", url.split_once(':').map_or("", |(scheme, _)| scheme));
     match registry::open_store(url, &core.data_dir, runtime).await {
         Ok(store) => {
-            let message = format!("in reach, id {}", store.id());
-            store.close().await;
-            Finding::good(name, message)
+            let finding = Finding::good(name, format!("in reach, id {}", store.id()));
+            (Some(store), finding)
         }
-        Err(error) => Finding::bad(name, error.to_string(), "check STORE_URL and that the database runs"),
+        Err(error) => {
+            (None, Finding::bad(name, error.to_string(), "check STORE_URL and that the database runs"))
+        }
     }
+}
+
+/// Whether PUBLIC_URL leads to a chatbus. When nothing answers there, nothing may run yet.
+async fn public_url(core: &Core) -> Option<Finding> {
+    let url = core.access.public_url.as_ref()?;
+    let name = "public URL";
+    let mend = "PUBLIC_URL has to lead to this process's HTTP port, through whatever stands before it";
+    let asked = async {
+        let request =
+            Request::get(format!("{url}/livez")).body(Sent::default()).map_err(|e| e.to_string())?;
+        let client = HttpClient::new(WITHIN, 64 * 1024).map_err(|error| error.to_string())?;
+        client.ask(request).await.map_err(|error| error.to_string())
+    };
+    Some(match asked.await {
+        Ok(answer) if answer.body.windows(9).any(|part| part == b"\"chatbus\"") => {
+            Finding::good(name, format!("{url} leads to a chatbus"))
+        }
+        Ok(answer) => Finding::bad(name, format!("{url} answers {}, as something else", answer.status), mend),
+        Err(why) => {
+            Finding::good(name, format!("nothing answers at {url} now ({why}); look again while it runs"))
+        }
+    })
 }
 
 /// Rules and policy as they would be read now.
@@ -185,6 +219,13 @@ async fn platform(connector: Arc<dyn Connector>, runtime: &Runtime) -> Finding {
     stop.cancel();
     let check = chatbus_ops::platform_check(name, &snapshot);
     let login = snapshot.auth.login.as_deref().unwrap_or("anonymous");
+    if let Some(skew) = snapshot.last_error.as_ref().filter(|error| error.code == "clock_skew") {
+        return Finding::bad(name, skew.message.clone(), "set this machine's clock, for example by NTP");
+    }
+    if !snapshot.auth.missing_scopes.is_empty() {
+        let lacks = snapshot.auth.missing_scopes.join(" ");
+        return Finding::bad(name, format!("{login} lacks the scopes {lacks}"), "log in again with them");
+    }
     if check.waiting_for.is_empty() && check.degraded.is_empty() {
         let channels = snapshot.joined_channels.len();
         return Finding::good(name, format!("connected as {login}, {channels} channel(s) joined"));

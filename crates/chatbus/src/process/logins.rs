@@ -44,13 +44,25 @@ struct Returned {
 /// Below the time that a stop may take: it waits for an answer that may hold the only good token.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: usize = 64 * 1024;
+/// Of what signs a login's state, in bytes.
+const SHORTEST_SECRET: usize = 16;
 
 /// What is wrong with the settings of logins.
 pub(super) fn problems(values: &Values, core: &Core) -> Vec<Problem> {
     match registry::providers(values) {
         Err(problems) => problems,
         Ok(providers) if providers.is_empty() => Vec::new(),
-        Ok(_) => secret_key::check(values, is_kept_here(core)),
+        Ok(_) => {
+            let mut problems = secret_key::check(values, is_kept_here(core));
+            let secret = values.text("OAUTH_STATE_SECRET").map(str::trim);
+            if secret.is_some_and(|secret| secret.len() < SHORTEST_SECRET) {
+                let why = format!(
+                    "use at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32` prints"
+                );
+                problems.push(Problem::new("OAUTH_STATE_SECRET", why));
+            }
+            problems
+        }
     }
 }
 
@@ -166,6 +178,11 @@ async fn start(
     Path((platform, identity)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
+    // A page of another site must not begin a login in an administrator's browser.
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        let told = json!({ "error": { "code": "forbidden", "message": "open this address itself, not from another site" } });
+        return (StatusCode::FORBIDDEN, Json(told)).into_response();
+    }
     let begun = match logins.flows.begin(&platform, &identity, logins.public_url.as_deref()) {
         Ok(begun) => begun,
         Err(error) => return refused(&error),

@@ -39,7 +39,7 @@ pub(super) fn check(values: &Values, is_kept_here: bool) -> Vec<Problem> {
 ///
 /// # Errors
 /// Names the setting that is no key, or the folder that cannot be used.
-pub(super) fn vault(values: &Values, data_dir: &Path, entropy: &dyn Entropy) -> Result<Vault, Problem> {
+pub(crate) fn vault(values: &Values, data_dir: &Path, entropy: &dyn Entropy) -> Result<Vault, Problem> {
     let set = |name: &str| {
         let key = values.text(name).map(secret_key).transpose();
         key.map_err(|error| Problem::new(name, format!("is {error}")))

@@ -200,7 +200,7 @@ pub(crate) fn general() -> Target {
     Target::Channel(GENERAL_ID.into())
 }
 
-fn config(url: &str) -> DiscordConfig {
+pub(crate) fn config(url: &str) -> DiscordConfig {
     DiscordConfig {
         token: SecretString::from("sandbox-token"),
         guild: GUILD_ID.into(),

@@ -70,7 +70,18 @@ async fn a_direct_message_reaches_its_user_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_long_text_goes_out_in_parts_and_goes_on_after_the_part_that_failed() {
+async fn a_long_text_goes_out_in_parts_that_wait_for_room() {
+    let rig = Rig::connected().await;
+    rig.discord().limit_messages(1, Duration::from_millis(50));
+    let verdict = rig.send("d-1", &general(), &"word ".repeat(1000)).await;
+    let sent = rig.discord().sent(0);
+    assert_eq!(sent.iter().map(|sent| sent.text.len()).collect::<Vec<_>>(), [1999, 1999, 999]);
+    assert_eq!(id_of(&verdict), sent[0].id);
+    assert_eq!(rig.discord().counters()["requests_refused"], 0, "none was tried too early");
+}
+
+#[tokio::test]
+async fn a_long_text_goes_on_after_the_part_that_failed() {
     let rig = Rig::connected().await;
     let text = "word ".repeat(1000);
     let limited = Refusal {
@@ -81,27 +92,57 @@ async fn a_long_text_goes_out_in_parts_and_goes_on_after_the_part_that_failed() 
         scope: Scope::User,
         count: 1,
     };
-    rig.discord().limit_messages(1, Duration::from_millis(50));
-    rig.discord().refuse(limited).unwrap();
+    rig.discord().limit_messages(1, Duration::from_millis(300));
+    let target = general();
+    let (verdict, ()) = tokio::join!(rig.send("d-1", &target, &text), async {
+        while rig.discord().sent(0).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        rig.discord().refuse(limited).unwrap();
+    });
+    let told = "parts 1 to 1 of 3 went out";
+    assert!(matches!(&verdict, Verdict::Retry { message, .. } if message.starts_with(told)), "{verdict:?}");
+    assert_eq!(rig.send("d-1", &general(), &text).await, Verdict::NotNow, "nothing was begun");
     let mut verdicts = Vec::new();
     while !matches!(verdicts.last(), Some(Verdict::Delivered { .. })) {
-        let until = rig.sink().availability(&general());
-        if let Availability::NotBefore(at) = until {
+        if let Availability::NotBefore(at) = rig.sink().availability(&general()) {
             tokio::time::sleep_until(at.into()).await;
         }
         verdicts.push(rig.send("d-1", &general(), &text).await);
-        assert!(verdicts.len() < 50, "{verdicts:?}");
+        assert!(verdicts.len() < 10, "{verdicts:?}");
     }
     let sent = rig.discord().sent(0);
     assert_eq!(sent.iter().map(|sent| sent.text.len()).collect::<Vec<_>>(), [1999, 1999, 999]);
     assert!(sent.iter().all(|sent| sent.repeats == 0), "what went out is not sent again");
     assert_eq!(id_of(verdicts.last().unwrap()), sent[0].id);
-    assert!(
-        verdicts.iter().any(|verdict| matches!(
-            verdict, Verdict::Retry { message, .. } if message.starts_with("parts 1 to ")
-        )),
-        "{verdicts:?}"
-    );
+}
+
+#[tokio::test]
+async fn a_limit_that_lasts_is_not_waited_for_between_parts() {
+    let rig = Rig::connected().await;
+    rig.discord().limit_messages(2, Duration::from_secs(60));
+    let verdict = rig.send("d-1", &general(), &"word ".repeat(1000)).await;
+    let Verdict::Retry { after, message, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(message.starts_with("parts 1 to 2 of 3 went out"), "{message}");
+    assert!(after > Duration::from_secs(30), "it is tried again once there is room: {after:?}");
+}
+
+#[tokio::test]
+async fn who_loses_the_lease_between_parts_says_no_more() {
+    let rig = Rig::connected().await;
+    rig.discord().limit_messages(1, Duration::from_millis(300));
+    let fence = Fence::always();
+    let text = "word ".repeat(1000);
+    let outbound = Outbound { fence: fence.clone(), ..rig.outbound("d-1", &general(), &text) };
+    let sink = rig.sink();
+    let (verdict, ()) = tokio::join!(sink.send(outbound), async {
+        while rig.discord().sent(0).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        fence.lose();
+    });
+    assert!(matches!(&verdict, Verdict::Retry { code, .. } if code == "lease_lost"), "{verdict:?}");
+    assert_eq!(rig.discord().sent(0).len(), 1);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and says how much it compared"
 )]
 
+mod conformance;
 mod conversations;
 mod corpus;
 mod forms;

@@ -116,6 +116,16 @@ impl Rig {
 
     /// With these settings beside account and addresses; `SERVER` is the address of the server that is called.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let rig = Self::prepared(settings).await;
+        let connector = Arc::clone(&rig.connector);
+        let running = connector.run(rig.runtime.clone(), Arc::new(Nobody), CancellationToken::new());
+        rig.runtime.spawn("connector", running);
+        rig.until(|availability| availability == Availability::Ready).await;
+        rig
+    }
+
+    /// The same with a connector that does not run.
+    pub(crate) async fn prepared(settings: &[(&str, &str)]) -> Self {
         let runtime = test_runtime(1);
         let sandbox = Sandbox::start(SandboxConfig::default(), runtime.clone()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -143,11 +153,7 @@ impl Rig {
         runtime.spawn("server", async { axum::serve(listener, router).await.unwrap() });
         let hook = Hook::new(&format!("{server}{WEBHOOK_PATH}"), None).unwrap();
         sandbox.twilio().set_hook(Some(hook));
-        let running = Arc::clone(&connector).run(runtime.clone(), Arc::new(Nobody), CancellationToken::new());
-        runtime.spawn("connector", running);
-        let rig = Self { sink: connector.sink(), sandbox, connector, bus, runtime, notes, server };
-        rig.until(|availability| availability == Availability::Ready).await;
-        rig
+        Self { sink: connector.sink(), sandbox, connector, bus, runtime, notes, server }
     }
 
     pub(crate) fn twilio(&self) -> &Twilio {

@@ -18,6 +18,7 @@ pub(super) struct Guarded {
 #[derive(Debug)]
 pub(super) struct SandboxProcess {
     pub(super) irc: String,
+    pub(super) twilio: String,
     control: String,
     http: reqwest::Client,
     _process: Guarded,
@@ -84,7 +85,8 @@ impl SandboxProcess {
             said[name].as_str().map(str::to_owned).with_context(|| format!("the sandbox names no {name}"))
         };
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { irc: address("irc")?, control: address("control")?, http, _process: process })
+        let (irc, twilio, control) = (address("irc")?, address("twilio")?, address("control")?);
+        Ok(Self { irc, twilio, control, http, _process: process })
     }
 
     /// Asks something of it.

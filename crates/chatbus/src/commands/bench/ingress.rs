@@ -82,15 +82,7 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
         ours.add(sent, watch.spent());
         ours.peak = ours.peak.max(usage::peak_bytes());
     }
-    for (metric, what) in [
-        ("chatbus_ingress_spooled_total", "went through the spool"),
-        ("chatbus_ingress_dropped_total", "were dropped"),
-    ] {
-        let events = running.metric(metric).await?;
-        if events > 0 {
-            report.notes.push(format!("{events} events {what}"));
-        }
-    }
+    note_detours(&running, &mut report).await?;
     ceiling.stop();
     running.stop().await?;
     drop(sandbox);
@@ -109,6 +101,20 @@ pub(super) async fn run(setup: &Setup) -> Result<Report, Failure> {
     }
     ingress_latency::run(setup, server.as_ref(), &record, &mut report).await?;
     Ok(report)
+}
+
+/// Says which events did not go straight to the bus.
+pub(super) async fn note_detours(running: &Running, report: &mut Report) -> anyhow::Result<()> {
+    for (metric, what) in [
+        ("chatbus_ingress_spooled_total", "went through the spool"),
+        ("chatbus_ingress_dropped_total", "were dropped"),
+    ] {
+        let events = running.metric(metric).await?;
+        if events > 0 {
+            report.notes.push(format!("{events} events {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// The rows' names: ours, the ceiling's.
@@ -144,7 +150,7 @@ async fn published(running: &Running) -> anyhow::Result<u64> {
 }
 
 /// Waits until so many are durable by the publisher's own count.
-async fn durable(running: &Running, goal: u64) -> anyhow::Result<()> {
+pub(super) async fn durable(running: &Running, goal: u64) -> anyhow::Result<()> {
     let waiting = async {
         while published(running).await? < goal {
             tokio::time::sleep(Duration::from_millis(5)).await;

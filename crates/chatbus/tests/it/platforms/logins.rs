@@ -98,7 +98,8 @@ async fn a_token_that_ends_is_renewed_by_one_of_three_processes_and_nothing_is_l
     for one in &running {
         auth_state(one, "ok").await;
     }
-    let before = sandbox.get_from("twitch-api/refreshes").await["chatbus_bot"].as_u64().unwrap_or(0);
+    let before =
+        sandbox.get_from("twitch-api/refreshes").await["refreshes"]["chatbus_bot"].as_u64().unwrap_or(0);
     sandbox.post_to("twitch-api/expire", json!({ "login": "chatbus_bot" })).await;
     let mut sent = Vec::new();
     for (n, one) in running.iter().enumerate() {
@@ -114,7 +115,8 @@ async fn a_token_that_ends_is_renewed_by_one_of_three_processes_and_nothing_is_l
         if sent.iter().all(said) { Ok(()) } else { Err(format!("{outcomes:?}")) }
     })
     .await;
-    let after = sandbox.get_from("twitch-api/refreshes").await["chatbus_bot"].as_u64().unwrap_or(0);
+    let after =
+        sandbox.get_from("twitch-api/refreshes").await["refreshes"]["chatbus_bot"].as_u64().unwrap_or(0);
     assert_eq!(after - before, 1, "one process renews for all");
     for one in &running {
         auth_state(one, "ok").await;

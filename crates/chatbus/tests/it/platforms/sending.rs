@@ -127,8 +127,9 @@ async fn what_a_platform_refuses_for_now_is_said_once_when_it_may() {
         let outcome = world.outcome(&to, "later").await;
         assert_eq!(outcome["status"], "SENT", "{to}: {outcome}");
     }
-    for (path, count) in [("twitch-api/sent", 1), ("discord/sent", 1), ("twilio/sent", 1)] {
+    for path in ["twitch-api/sent", "discord/sent", "twilio/sent"] {
         let sent = world.sandbox.get_from(path).await;
-        assert_eq!(sent.as_array().unwrap().len(), count, "{path}: {sent}");
+        let is_said = |one: &&Value| one["status"] != "refused" && one["accepted"] != false;
+        assert_eq!(sent.as_array().unwrap().iter().filter(is_said).count(), 1, "{path}: {sent}");
     }
 }
