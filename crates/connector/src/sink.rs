@@ -24,7 +24,7 @@ pub trait Sink: Send + Sync {
     fn default_channel(&self) -> Option<Arc<str>>;
 
     /// The platform's own form of a user id, its own `platform:` prefix stripped, or `None` when it
-    /// is another platform's, empty or malformed.
+    /// is another platform's, empty or malformed, or nothing can be said to one user only.
     fn recipient(&self, user_id: &str) -> Option<Arc<str>>;
 
     /// Whether `send` to this target could begin now. Cheap, never blocks.

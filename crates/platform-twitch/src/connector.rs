@@ -28,7 +28,7 @@ use merge::{Twice, hand_over, let_go};
 /// Reads Twitch over IRC, EventSub or both, and speaks over IRC and Helix.
 ///
 /// IRC is connected in any case, since it is needed to speak. Where it is not what is read, its events are let
-/// go and its state is not shown.
+/// go and its state is not shown, but what it says is counted.
 #[derive(Debug)]
 pub struct TwitchConnector {
     config: TwitchConfig,
@@ -169,6 +169,7 @@ impl Connector for TwitchConnector {
             session: self.begin(&runtime),
             normalizer: self.normalizer(&runtime),
             status: self.irc_status.clone(),
+            public: self.status.clone(),
             changes: self.changes.clone(),
             base: self.config.channels.clone(),
             added: self.added.subscribe(),

@@ -85,8 +85,9 @@ impl Sink for TwitchSink {
         self.channels.first().map(Arc::clone)
     }
 
+    /// Nobody while there are no whispers.
     fn recipient(&self, id: &str) -> Option<Arc<str>> {
-        user_id(id)
+        self.by_helix.as_ref().filter(|helix| helix.has_token()).and_then(|_| user_id(id))
     }
 
     fn availability(&self, target: &Target) -> Availability {

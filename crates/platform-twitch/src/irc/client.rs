@@ -54,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) session: Arc<Mutex<Session>>,
     pub(crate) normalizer: Normalizer,
     pub(crate) status: Status,
+    /// What everybody sees, where what is said is counted; the same unless IRC only speaks.
+    pub(crate) public: Status,
     /// Changed whenever something may have become sayable.
     pub(crate) changes: watch::Sender<u64>,
     /// The configured channels.
@@ -79,6 +81,8 @@ struct State {
     requests: Vec<Request>,
     /// The same of what became of frames.
     reports: Vec<Report>,
+    /// Verdicts of this turn, and who waits for them.
+    verdicts: Vec<(oneshot::Sender<Verdict>, Verdict)>,
     alarm: Option<Alarm>,
     /// Something may have become sayable in this turn.
     is_changed: bool,
@@ -186,7 +190,7 @@ impl Client {
         self.feed(&mut state, Input::Stopped);
         // Whoever waits should see that there is no connection any more.
         state.is_changed = true;
-        self.announce(&mut state);
+        self.settle(&mut state);
         requests.close();
         while let Ok(request) = requests.try_recv() {
             let _ = request.verdict.send(Verdict::NotNow);
@@ -360,8 +364,7 @@ impl Client {
             Output::Verdict(ticket, verdict) => {
                 debug!(event = "twitch.irc.verdict", platform = "twitch", outcome = ?verdict, "verdict");
                 if let Some(waiting) = state.waiting.remove(&ticket) {
-                    // Nobody listens any more when the send was given up.
-                    let _ = waiting.send(verdict);
+                    state.verdicts.push((waiting, verdict));
                 }
                 state.is_changed = true;
             }
@@ -378,7 +381,8 @@ impl Client {
                     self.auth.logged_in(&nick, user_id.clone());
                     self.show_auth();
                 }
-                news::report(&self.status, news, self.runtime.clock.now());
+                let status = if news.is_of_speaking() { &self.public } else { &self.status };
+                news::report(status, news, self.runtime.clock.now());
             }
             // These need the line they belong to, which only reading has.
             Output::Publish | Output::PublishOwn(_) => {}
@@ -392,13 +396,26 @@ impl Client {
         }
     }
 
-    /// Ends a turn: hands over events, and writes down what was counted.
+    /// Ends a turn: hands over events, writes down what was counted, and then gives the verdicts, so that
+    /// whoever has one finds it counted.
     fn settle(&mut self, state: &mut State) {
-        self.announce(state);
         self.outlet.flush(self.runtime.clock.instant());
+        self.write_down(state);
+        for (waiting, verdict) in state.verdicts.drain(..) {
+            // Nobody listens any more when the send was given up.
+            let _ = waiting.send(verdict);
+        }
+        self.announce(state);
+    }
+
+    /// Writes down what was counted in this turn.
+    fn write_down(&self, state: &mut State) {
         let Tally { events, sent } = std::mem::take(&mut state.tally);
         if events == 0 && sent == 0 {
             return;
+        }
+        if sent > 0 {
+            self.public.count(|snapshot| snapshot.counters.sent += sent);
         }
         let former_cut = state.former.as_ref().map_or(0, |former| former.lines.cut());
         let cut = state.lines.cut() + former_cut + state.cut_before;
@@ -407,7 +424,6 @@ impl Client {
         self.status.count(|snapshot| {
             let counters = &mut snapshot.counters;
             counters.received += events;
-            counters.sent += sent;
             for (name, count) in [
                 ("malformedLines", oddities.malformed),
                 ("notUtf8Lines", oddities.not_utf8),

@@ -220,6 +220,15 @@ pub enum News {
     UnknownRefusal(String),
 }
 
+// === impl News ===
+
+impl News {
+    /// Whether it is about something that was said, and not about the connection.
+    pub fn is_of_speaking(&self) -> bool {
+        matches!(self, Self::UnknownRefusal(_))
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {

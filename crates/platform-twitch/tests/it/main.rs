@@ -9,6 +9,7 @@
 
 mod account;
 mod added;
+mod conformance;
 mod connection;
 mod corpus;
 mod eventsub;

@@ -1,3 +1,6 @@
+use chatbus_connector::{Availability, Target, Verdict};
+use chatbus_platform_twitch::SendBy;
+
 use super::*;
 
 async fn reading_both(twitch: &Twitch) -> (Rig, Peer, crate::rig::Peer) {
@@ -65,5 +68,33 @@ async fn where_only_eventsub_is_read_irc_is_there_to_speak_and_brings_nothing() 
     peer.says("ab", "m-2", "by eventsub").await;
     rig.ear.wait_for_text("by eventsub").await;
     assert_eq!(texts(&rig), ["by eventsub"]);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn where_only_eventsub_is_read_what_irc_says_is_counted() {
+    let twitch = Twitch::start().await;
+    let (config, _keeper) = twitch.config(&["ab"], bot("token", &["chat:read", "chat:edit"]));
+    let rig = Rig::run(TwitchConfig { send: SendBy::Irc, message_limit: false, ..config });
+    let mut irc = twitch.irc.welcome().await;
+    irc.let_in().await;
+    let (sink, target) = (rig.sink(), Target::Channel("#ab".into()));
+    let mut changes = sink.changes();
+    let ready = async {
+        while sink.availability(&target) != Availability::Ready {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(SOON, ready).await.expect("IRC is ready");
+    let verdict = rig.say(rig.outbound("#ab", "hello"));
+    irc.expect("PRIVMSG #ab :hello").await;
+    irc.send("@id=m-1 :tmi.twitch.tv USERSTATE #ab").await;
+    assert!(matches!(verdict.await.unwrap(), Verdict::Delivered { .. }));
+    let verdict = rig.say(rig.outbound("#ab", "no"));
+    irc.expect("PRIVMSG #ab :no").await;
+    irc.send("@msg-id=msg_of_tomorrow :tmi.twitch.tv NOTICE #ab :no").await;
+    assert!(matches!(verdict.await.unwrap(), Verdict::Permanent { .. }));
+    let counters = rig.status().counters;
+    assert_eq!((counters.sent, counters.other["unknownRefusals"]), (1, 1));
     rig.end().await;
 }
