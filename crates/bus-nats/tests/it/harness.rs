@@ -1,6 +1,7 @@
 //! One nats-server, buses on it that can be killed, and the few calls every test makes.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,7 +146,10 @@ pub(crate) fn config(server: &NatsServer) -> NatsConfig {
 
 /// A bus that is connected.
 pub(crate) async fn open(config: NatsConfig) -> Arc<NatsBus> {
-    let bus = NatsBus::connect(config, test_runtime(1)).expect("the settings are right");
+    // Clients of one server are told apart by what they draw, so no two draw the same.
+    static SEED: AtomicU64 = AtomicU64::new(1);
+    let runtime = test_runtime(SEED.fetch_add(1, Ordering::Relaxed));
+    let bus = NatsBus::connect(config, runtime).expect("the settings are right");
     connected(&*bus).await;
     bus
 }
