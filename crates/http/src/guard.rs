@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{NotPublic, Reach};
 
-/// Connects. A host that is an address is judged here, a name by [`Resolver`] when it is resolved, and what
+/// Connects. A host that is an address is judged here, a name when it is resolved, and what
 /// that lets pass is what is connected to: nobody resolves it again in between.
 #[derive(Debug, Clone)]
 pub struct Guarded {
