@@ -75,13 +75,14 @@ async fn examine(values: &Values, core: &Core, runtime: &Runtime) -> Vec<Finding
     findings.extend(problems.iter().map(Finding::problem));
     let (store, finding) = store(core, runtime).await;
     findings.push(finding);
-    findings.extend(accounts::examine(values, core, store.as_ref(), runtime).await);
+    let (accounts, good) = accounts::examine(values, core, store.as_ref(), runtime).await;
+    findings.extend(accounts);
     if let Some(store) = store {
         store.close().await;
     }
     findings.extend(rules(core, runtime).await);
     findings.extend(public_url(core).await);
-    findings.extend(platforms(values, core, &identity.id, runtime).await);
+    findings.extend(platforms(values, core, &identity.id, good, runtime).await);
     findings
 }
 
@@ -180,8 +181,19 @@ async fn rules(core: &Core, runtime: &Runtime) -> Vec<Finding> {
     findings
 }
 
-async fn platforms(values: &Values, core: &Core, id: &InstanceId, runtime: &Runtime) -> Vec<Finding> {
-    let cx = BuildContext::alone(id.clone(), Topic::egress_of(id), core.shape, Arc::clone(&runtime.clock));
+async fn platforms(
+    values: &Values,
+    core: &Core,
+    id: &InstanceId,
+    good: accounts::Good,
+    runtime: &Runtime,
+) -> Vec<Finding> {
+    let (egress, clock) = (Topic::egress_of(id), Arc::clone(&runtime.clock));
+    let cx = BuildContext {
+        accounts: Arc::new(good),
+        public_url: core.access.public_url.as_deref().map(Arc::from),
+        ..BuildContext::alone(id.clone(), egress, core.shape, clock)
+    };
     let mut findings = Vec::new();
     for factory in registry::platforms() {
         match factory.build(values, &cx) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use chatbus_connector::{Account, AccountSource, Credential};
 use chatbus_oauth::{Identity, Provider, ProviderError, Vault};
 use chatbus_runtime::Runtime;
 use chatbus_runtime::settings::Values;
-use chatbus_store::{Account, Store};
+use chatbus_store::{Account as Row, Store};
 use secrecy::SecretString;
 
 use super::Finding;
@@ -19,12 +20,35 @@ struct Held {
     is_renewed: bool,
 }
 
+/// The accounts whose tokens are good, for the platforms that are looked at next.
+#[derive(Debug, Default)]
+pub(super) struct Good(Vec<(&'static str, &'static str, Credential)>);
+
+impl AccountSource for Good {
+    fn account(&self, platform: &'static str, identity: &'static str) -> Account {
+        let known = self.0.iter().find(|good| (good.0, good.1) == (platform, identity));
+        Account::fixed(known.map(|good| good.2.clone()).unwrap_or_default())
+    }
+}
+
 /// Asks each platform of each account. Renews nothing: a running chatbus may be about to.
 pub(super) async fn examine(
     values: &Values,
     core: &Core,
     store: Option<&Arc<dyn Store>>,
     runtime: &Runtime,
+) -> (Vec<Finding>, Good) {
+    let mut good = Good::default();
+    let findings = look(values, core, store, runtime, &mut good).await;
+    (findings, good)
+}
+
+async fn look(
+    values: &Values,
+    core: &Core,
+    store: Option<&Arc<dyn Store>>,
+    runtime: &Runtime,
+    good: &mut Good,
 ) -> Vec<Finding> {
     let providers = match registry::providers(values) {
         Ok(providers) => providers,
@@ -42,7 +66,7 @@ pub(super) async fn examine(
     let mut findings = Vec::new();
     for provider in providers {
         for (identity, wanted) in &provider.flow().identities {
-            findings.push(account(&*provider, identity, wanted, &rows, &vault, values).await);
+            findings.push(account(&*provider, identity, wanted, &rows, &vault, values, good).await);
         }
     }
     findings
@@ -50,11 +74,12 @@ pub(super) async fn examine(
 
 async fn account(
     provider: &dyn Provider,
-    identity: &str,
+    identity: &'static str,
     wanted: &[String],
-    rows: &[Account],
+    rows: &[Row],
     vault: &Vault,
     values: &Values,
+    good: &mut Good,
 ) -> Finding {
     let platform = provider.platform();
     let name = format!("{platform} account {identity}");
@@ -79,7 +104,12 @@ async fn account(
             _ => Finding::good(name, "nobody has logged in; nothing needs it"),
         };
     };
-    told(name, provider.identify(&held.token).await, wanted, held.is_renewed, log_in)
+    let answer = provider.identify(&held.token).await;
+    if let Ok(whose) = &answer {
+        let known = Credential::ready(held.token, Some(whose.login.clone()), Some(whose.user_id.clone()));
+        good.0.push((platform, identity, Credential { scopes: whose.scopes.clone(), ..known }));
+    }
+    told(name, answer, wanted, held.is_renewed, log_in)
 }
 
 fn told(
