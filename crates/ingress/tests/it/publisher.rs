@@ -63,8 +63,8 @@ async fn through_an_outage_nothing_is_lost_doubled_or_out_of_order() {
         assert_eq!(spooling.spooling_reason, Some("bus_closed"));
         rig.emit(50).await;
         emitted += 200;
-        until("all on disk", || rig.handle.health().borrow().spool_events >= 100).await;
-        assert!(rig.handle.health().borrow().spool_bytes > 0);
+        let health_now = || *rig.handle.health().borrow();
+        until("all on disk", || health_now().spool_events >= 100 && health_now().spool_bytes > 0).await;
         bus.connect();
         health.wait_for(|health| health.spooling_since.is_none()).await.unwrap();
         until("all published", || bus.ids(&Topic::ingress()).len() == emitted).await;
