@@ -13,6 +13,9 @@ use crate::client::Client;
 use crate::settings::Environment;
 use crate::terminal;
 
+/// How much longer to wait when the platform is asked too often.
+const SLOWER_BY: Duration = Duration::from_secs(5);
+
 pub(crate) async fn run(args: OauthArgs, environment: &Environment) -> Outcome {
     match args.what {
         OauthCommand::Login { platform, identity, json, remote } => {
@@ -63,12 +66,16 @@ async fn login(client: &Client, platform: &str, identity: &str, as_json: bool) -
             terminal::safe(identity)
         )?;
     }
-    let every = Duration::from_secs(begun["interval"].as_u64().unwrap_or(5).clamp(1, 60));
+    let mut every = Duration::from_secs(begun["interval"].as_u64().unwrap_or(5).clamp(1, 60));
     let path = format!("/api/v1/oauth/device/{}", segment(&handle));
     loop {
         tokio::time::sleep(every).await;
         let told = ask(client, Method::POST, &path).await?;
         if told["state"] == "pending" {
+            // RFC 8628, section 3.5: these and all waits after them are longer.
+            if told["slow_down"] == true {
+                every += SLOWER_BY;
+            }
             continue;
         }
         let mut out = std::io::stdout().lock();
